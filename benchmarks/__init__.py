@@ -1,0 +1,1 @@
+"""Scripts that measure, and the reference data they measure on."""

@@ -1,0 +1,1 @@
+"""The integer model, its executors, writers and readers, and the proof that all give the same bytes."""

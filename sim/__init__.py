@@ -1,0 +1,1 @@
+"""Sky, telescope, detector, imaging, trigger, time line, and the trigger + classifier chain."""

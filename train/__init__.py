@@ -1,0 +1,1 @@
+"""Data sets, networks, quantisation-aware training, calibration and evaluation."""
