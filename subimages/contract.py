@@ -106,7 +106,7 @@ _FAULTS = {
     "empty": "sub-image holds no data (every SNR is NaN)",
     "off_centre": f"mask must hold exactly one 3, at row {CENTRE}, column {CENTRE}",
     "no_trigger_pixel": "mask holds no 3 (the pixel that triggered)",
-    "bad_value": "SNR must be finite where the mask is 1, 2 or 3, NaN exactly where it is 0, and codes 0 to 3",
+    "bad_value": "SNR must be finite where the mask is 1, 2 or 3 and NaN exactly where it is 0",
 }
 
 
@@ -189,7 +189,7 @@ class TriggerSet:
         n = len(self.snr)
         if self.snr.shape != (n, *SHAPE) or self.mask.shape != (n, *SHAPE):
             raise BadInput(
-                f"SNR has shape {self.snr.shape} and mask {self.mask.shape}, expected (N, {SIDE}, {SIDE}) twice"
+                f"SNR has shape {self.snr.shape} and mask {self.mask.shape}, expected (N, {SIDE}, {SIDE})"
             )
         for name, values in self.columns.items():
             if name not in COLUMNS:
