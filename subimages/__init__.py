@@ -10,6 +10,7 @@ from slewguard.subimages.contract import (
     rejections,
 )
 from slewguard.subimages.errors import BadInput, RejectedSubImage
+from slewguard.subimages.verdict import Classifier, Judgement, Verdict
 
 __all__ = [
     "CAUSES",
@@ -17,8 +18,11 @@ __all__ = [
     "REASONS",
     "SIDE",
     "BadInput",
+    "Classifier",
+    "Judgement",
     "RejectedSubImage",
     "SubImage",
     "TriggerSet",
+    "Verdict",
     "rejections",
 ]
