@@ -47,8 +47,9 @@ FALSE_CAUSES = (
 )
 CAUSES = (*TRUE_CAUSES, *FALSE_CAUSES, "unclear")
 
-REASONS = ("ok", "empty", "off_centre", "no_trigger_pixel", "bad_value")
-"""Why a sub-image is rejected, by number; 0 is a sub-image that keeps the contract."""
+REASONS = ("ok", "empty", "off_centre", "no_trigger_pixel", "bad_value", "outside_limits")
+"""Why a classifier was not asked, by number: 0 it was, 1 to 4 the sub-image breaks the contract, 5 it keeps
+the contract but lies outside the sanity limits of the model."""
 
 COLUMNS: Mapping[str, np.dtype[Any]] = {
     "label": np.dtype("i1"),
