@@ -6,6 +6,8 @@ nothing overflows.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ from slewguard.subimages.verdict import Judgement, Verdict
 _CHUNK = 64
 
 
-def run_layer(layer: Layer, x: NDArray[np.integer]) -> NDArray[np.integer]:
+def run_layer(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
     """Output of one layer.
 
     Parameters
@@ -29,14 +31,13 @@ def run_layer(layer: Layer, x: NDArray[np.integer]) -> NDArray[np.integer]:
     -------
     int8 or uint8 array [N, out, rows, columns]
     """
-    out, rows, columns = layer.out_shape(x.shape[1:])
+    out, rows, columns = layer.out_shape((x.shape[1], x.shape[2], x.shape[3]))
     top, bottom, left, right = layer.pad
-    x = np.pad(x.astype(np.int32), ((0, 0), (0, 0), (top, bottom), (left, right)))
-    acc = np.zeros((len(x), out, rows, columns), dtype=np.int32)
+    padded = np.pad(x.astype(np.int32), ((0, 0), (0, 0), (top, bottom), (left, right)))
+    acc = np.zeros((len(padded), out, rows, columns), dtype=np.int32)
     weights = layer.weights.astype(np.int32)
     for i, j in np.ndindex(*layer.weights.shape[2:]):
-        tap = x[:, :, i : i + layer.stride * rows : layer.stride, j : j + layer.stride * columns : layer.stride]
-        tap = tap[:, :, :rows, :columns]
+        tap = padded[:, :, i :: layer.stride, j :: layer.stride][:, :, :rows, :columns]
         acc += weights[:, 0, i, j, None, None] * tap if layer.depthwise else _mix(weights[:, :, i, j], tap)
     acc += layer.bias[:, None, None]
     shift = layer.shift.astype(np.int32)[:, None, None]
@@ -55,7 +56,7 @@ def _mix(weights: NDArray[np.int32], x: NDArray[np.int32]) -> NDArray[np.int32]:
     return product.astype(np.int32).reshape(n, len(weights), rows, columns)
 
 
-def run_layers(model: IntegerModel, planes: NDArray[np.int8]) -> list[NDArray[np.integer]]:
+def run_layers(model: IntegerModel, planes: NDArray[np.int8]) -> list[NDArray[Any]]:
     """Outputs of every layer for N sub-images.
 
     Parameters
@@ -67,8 +68,8 @@ def run_layers(model: IntegerModel, planes: NDArray[np.int8]) -> list[NDArray[np
     -------
     list of int8 or uint8 arrays [N, out, rows, columns]
     """
-    outputs: list[NDArray[np.integer]] = []
-    x: NDArray[np.integer] = planes
+    outputs: list[NDArray[Any]] = []
+    x: NDArray[Any] = planes
     for layer in model.layers:
         x = run_layer(layer, x)
         outputs.append(x)

@@ -8,9 +8,10 @@ then lie symmetrically about the trigger pixel [28, 28].
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slewguard.export.execute import run_layer
 from slewguard.export.model import IntegerModel, Layer
@@ -58,7 +59,7 @@ def random_model(seed: int, shapes: tuple[LayerShape, ...] = FLIGHT) -> IntegerM
         The architecture; the last row has one output.
     """
     rng = np.random.default_rng(seed)
-    x = np.clip(rng.normal(0, 16, size=(16, 3, SIDE, SIDE)), -127, 127).astype(np.int8)
+    x: NDArray[Any] = np.clip(rng.normal(0, 16, size=(16, 3, SIDE, SIDE)), -127, 127).astype(np.int8)
     layers: list[Layer] = []
     for shape in shapes:
         inner = 1 if shape.op == "depthwise_conv2d" else shape.inputs
