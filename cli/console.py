@@ -1,0 +1,121 @@
+"""What every verb shows: progress, tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+Progress = Callable[[int, int], None]
+
+json_option = click.option(
+    "--json", "json_to", metavar="FILE", help="Also write the result as JSON; '-' is standard output."
+)
+
+
+def say(line: str) -> None:
+    """Print a line for a person, on standard error so that standard output stays clean for results."""
+    click.echo(line, err=True)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Progress]:
+    """Show the progress of long work: a bar on a terminal, else a plain line every ten seconds.
+
+    Parameters
+    ----------
+    label : str
+        What is being done.
+
+    Yields
+    ------
+    callable (done, total)
+    """
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Bar(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(label, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    started = last = time.monotonic()
+
+    def line(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= 10:
+            last = now
+            say(f"{label}: {done}/{total} after {now - started:.0f} s")
+
+    yield line
+    if time.monotonic() - started >= 2:
+        say(f"{label}: done in {time.monotonic() - started:.0f} s")
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, to_stderr: bool = False) -> None:
+    """Print a table; the first column is left-aligned, the others right.
+
+    Parameters
+    ----------
+    title : str
+    header : sequence of str
+    rows : sequence of rows of str
+    to_stderr : bool
+        Where standard output is taken by JSON.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    # Off a terminal nothing is cut: the width is what the table needs.
+    stream = sys.stderr if to_stderr else sys.stdout
+    width = None if stream.isatty() else 200
+    shown = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for i, name in enumerate(header):
+        shown.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    Console(file=stream, width=width, highlight=False, markup=False).print(shown)
+
+
+def write_json(result: Any, json_to: str | None) -> None:
+    """Write a result as JSON to a file or to standard output; nothing where none was asked for."""
+    if json_to is None:
+        return
+    text = json.dumps(result, indent=2, allow_nan=False, default=_plain) + "\n"
+    if json_to == "-":
+        click.echo(text, nl=False)
+        return
+    from slewguard.subimages.atomic import atomic_output
+
+    with atomic_output(Path(json_to)) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def share(figure: Mapping[str, Any] | None, digits: int = 1) -> str:
+    """A share with its 95 % interval and its n, in per cent: ``98.2 % [97.1, 98.9] of 812``."""
+    if figure is None or figure.get("value") is None:
+        return "-" if figure is None else str(figure.get("reason") or "-")
+    value, lo, hi = (f"{100 * figure[key]:.{digits}f}" for key in ("value", "lo", "hi"))
+    return f"{value} % [{lo}, {hi}] of {figure['n']}"

@@ -1,0 +1,130 @@
+"""Advice for the Burst Advocate on shift: a verdict, the reasons for it, and one sentence to send on.
+
+Nothing here decides anything: today's onboard decision stands unless the model's own rule says ``veto``, and a
+sub-image that cannot be judged gets ``abstain`` with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slewguard.export.execute import NumpyClassifier
+from slewguard.export.model import IntegerModel
+from slewguard.export.planes import source_positions
+from slewguard.subimages.contract import CENTRE, REASONS, SubImage, TriggerSet
+from slewguard.subimages.verdict import Verdict
+
+SENTENCE = 280
+"""Most characters of the one sentence: what a chat message or a pager takes."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What is said of one alert.
+
+    Parameters
+    ----------
+    name : str
+        File, or file and number, of the alert.
+    verdict : str
+        ``confirm``, ``veto`` or ``abstain``.
+    score : int or None
+        The network's output, -128 to 127; None where it was not asked.
+    reason : str
+        ``ok``, or why the network was not asked.
+    findings : tuple of str
+        What a person sees in the sub-image, measured.
+    sentence : str
+        Verdict and findings in at most 280 characters.
+    """
+
+    name: str
+    verdict: str
+    score: int | None
+    reason: str
+    findings: tuple[str, ...]
+    sentence: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)
+
+
+def advise(triggers: TriggerSet, names: list[str], model: IntegerModel) -> list[Advice]:
+    """Judge every alert of a set, the ones that break the contract with ``abstain``.
+
+    Parameters
+    ----------
+    triggers : TriggerSet
+        Alerts, read without refusing rejected ones.
+    names : list of str
+        What to call each.
+    model : IntegerModel
+    """
+    judgement = NumpyClassifier(model).judge(triggers)
+    advice = []
+    for i, name in enumerate(names):
+        reason = REASONS[judgement.reason[i]]
+        asked = reason == "ok"
+        verdict = Verdict(int(judgement.verdict[i])).name.lower()
+        score = int(judgement.score[i]) if asked else None
+        seen = findings(triggers[i], model.planes.patch) if triggers.rejected[i] == 0 else ()
+        advice.append(Advice(name, verdict, score, reason, seen, _sentence(name, verdict, score, reason, seen, model)))
+    return advice
+
+
+def not_judged(name: str, reason: str, fault: str) -> Advice:
+    """Advice on a sub-image that no file reader would accept: ``abstain``."""
+    return Advice(
+        name, "abstain", None, reason, (fault,), f"{name}: abstain, not judged ({reason}): {fault}"[:SENTENCE]
+    )
+
+
+def findings(subimage: SubImage, patch: int) -> tuple[str, ...]:
+    """Describe a sub-image in the terms in which alerts are discussed.
+
+    Parameters
+    ----------
+    subimage : SubImage
+    patch : int
+        Side of the square that counts as one source, pixels.
+    """
+    snr = subimage.snr
+    rows, columns = np.indices(snr.shape)
+    away = np.hypot(rows - CENTRE, columns - CENTRE) > patch
+    around = snr[away & np.isfinite(snr)]
+    found = [f"SNR {snr[CENTRE, CENTRE]:.1f}"]
+    if around.size:
+        found.append(f"second peak {around.max():.1f}, deepest minimum {around.min():.1f}")
+        found.append(f"rms around {np.sqrt(np.mean(np.square(around, dtype=np.float64))):.2f}")
+    found.append(_nearest(subimage, patch))
+    missing = float(np.isnan(snr).mean())
+    if missing > 0:
+        found.append(f"{100 * missing:.0f} % of the sub-image outside the field")
+    return tuple(found)
+
+
+def _nearest(subimage: SubImage, patch: int) -> str:
+    positions: NDArray[np.intp] = source_positions(subimage.mask, subimage.catalogue_id, patch)
+    if subimage.catalogue_id >= 0:
+        return f"at catalogue source {subimage.catalogue_id}"
+    if not len(positions):
+        return "no known source in view"
+    nearest = np.hypot(*(positions - CENTRE).T).min()
+    return f"nearest known source {nearest:.1f} px away"
+
+
+def _sentence(
+    name: str, verdict: str, score: int | None, reason: str, seen: tuple[str, ...], model: IntegerModel
+) -> str:
+    if score is None:
+        told = f"{name}: {verdict}, not judged ({reason})"
+    else:
+        rule = model.verdict
+        told = f"{name}: {verdict}, score {score} (veto below {rule.t_veto}, confirm above {rule.t_confirm})"
+    told = "; ".join((told, *seen))
+    return told if len(told) <= SENTENCE else told[: SENTENCE - 1] + "…"
