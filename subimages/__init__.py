@@ -1,5 +1,9 @@
-"""The sub-image: its contract, its files, its drawing (floor 1: imports nothing else of slewguard)."""
+"""The sub-image: its contract, its files, its drawing (floor 1: imports nothing else of slewguard).
 
+Importing this costs numpy alone; h5py, astropy and matplotlib are imported by the functions that need them.
+"""
+
+from slewguard.subimages.atomic import atomic_folder, atomic_output
 from slewguard.subimages.contract import (
     CAUSES,
     COLUMNS,
@@ -9,7 +13,12 @@ from slewguard.subimages.contract import (
     TriggerSet,
     rejections,
 )
+from slewguard.subimages.describe import describe
 from slewguard.subimages.errors import BadInput, RejectedSubImage
+from slewguard.subimages.files import read_triggers, write_triggers
+from slewguard.subimages.fits import read_fits, write_fits
+from slewguard.subimages.folder import read_folder, write_folder
+from slewguard.subimages.hdf5 import read_triggers_hdf5, write_triggers_hdf5
 from slewguard.subimages.verdict import Classifier, Judgement, Verdict
 
 __all__ = [
@@ -24,5 +33,16 @@ __all__ = [
     "SubImage",
     "TriggerSet",
     "Verdict",
+    "atomic_folder",
+    "atomic_output",
+    "describe",
+    "read_fits",
+    "read_folder",
+    "read_triggers",
+    "read_triggers_hdf5",
     "rejections",
+    "write_fits",
+    "write_folder",
+    "write_triggers",
+    "write_triggers_hdf5",
 ]

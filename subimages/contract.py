@@ -143,9 +143,7 @@ class SubImage:
                 raise RejectedSubImage("bad_value", f"{name} has shape {np.shape(array)}, expected {SHAPE}")
         if not np.issubdtype(self.snr.dtype, np.floating) or not np.issubdtype(self.mask.dtype, np.integer):
             raise RejectedSubImage("bad_value", "SNR must be floating point and the mask integer")
-        with np.errstate(
-            over="ignore"
-        ):  # a float64 beyond float32 becomes an infinity, and is rejected as one
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes an infinity, and is rejected as one
             snr = np.array(self.snr, dtype=np.float32)
         found = int(rejections(snr[None], self.mask[None])[0])
         if found:
@@ -189,9 +187,7 @@ class TriggerSet:
     def __post_init__(self) -> None:
         n = len(self.snr)
         if self.snr.shape != (n, *SHAPE) or self.mask.shape != (n, *SHAPE):
-            raise BadInput(
-                f"SNR has shape {self.snr.shape} and mask {self.mask.shape}, expected (N, {SIDE}, {SIDE})"
-            )
+            raise BadInput(f"SNR has shape {self.snr.shape} and mask {self.mask.shape}, expected (N, {SIDE}, {SIDE})")
         for name, values in self.columns.items():
             if name not in COLUMNS:
                 raise BadInput(f"unknown column {name!r}")
