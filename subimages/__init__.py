@@ -14,6 +14,7 @@ from slewguard.subimages.contract import (
     rejections,
 )
 from slewguard.subimages.describe import describe
+from slewguard.subimages.draw import draw_subimage, draw_triggers
 from slewguard.subimages.errors import BadInput, RejectedSubImage
 from slewguard.subimages.files import read_triggers, write_triggers
 from slewguard.subimages.fits import read_fits, write_fits
@@ -36,6 +37,8 @@ __all__ = [
     "atomic_folder",
     "atomic_output",
     "describe",
+    "draw_subimage",
+    "draw_triggers",
     "read_fits",
     "read_folder",
     "read_triggers",

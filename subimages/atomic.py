@@ -108,6 +108,10 @@ def atomic_folder(path: str | Path, *, marker: str | None = None) -> Iterator[Pa
             if former.exists():
                 os.rename(former, place)
             raise
+    except BadInput as error:
+        if error.path is not None and error.path.is_relative_to(beside):
+            raise BadInput(error.fault, path) from error
+        raise
     except OSError as error:
         raise _as_bad_input(error, path, beside) from error
     finally:
