@@ -1,0 +1,142 @@
+"""From a sky map to an alert: peak search, adaptive threshold, quality criteria, and the sub-image.
+
+The criteria are those of Hubert & Schanne (Caen 2025): the quality (standard deviation) of the sky map, a first
+peak well above the second outside known sources. Their values are unpublished and are configuration keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slewguard.sim.config import Trigger
+from slewguard.sim.imaging import Imager, SkyMap
+from slewguard.sim.sky import KnownSource
+from slewguard.subimages.contract import BACKGROUND, CENTRE, KNOWN_SOURCE, NO_DATA, SIDE, TRIGGER_PIXEL
+
+
+@dataclass(frozen=True)
+class Peak:
+    """An alert in one sky map; row and column are those of the peak pixel [z, y]."""
+
+    row: int
+    column: int
+    snr: float
+    """SNR at the peak, in sigma (not divided by the map's standard deviation)."""
+    second: float
+    """Highest SNR elsewhere, outside known sources."""
+    map_std: float
+    catalogue_id: int
+
+
+def find_alert(
+    sky: SkyMap,
+    imager: Imager,
+    known: Sequence[KnownSource],
+    fully_lit: NDArray[np.float64],
+    exclusion_px: float,
+    config: Trigger,
+) -> Peak | None:
+    """Return the alert of a sky map, or None where a criterion fails.
+
+    Parameters
+    ----------
+    sky : SkyMap
+    imager : Imager
+    known : sequence of KnownSource
+        Catalogue sources, already subtracted.
+    fully_lit : float array [n]
+        Counts of a fully lit pixel that each source's catalogue flux gives in this exposure.
+    exclusion_px : float
+        Radius about known sources in which only an outburst alerts.
+    config : Trigger
+    """
+    allowed = np.where(imager.valid, sky.snr, -np.inf)
+    reach = int(np.ceil(config.association_px))
+    for source, counts in zip(known, fully_lit, strict=True):
+        row, col = round(source.catalogue_z), round(source.catalogue_y)
+        near = _disc(row, col, max(exclusion_px, 0.0), allowed.shape)
+        core = _disc(row, col, reach, allowed.shape)
+        if not len(core[0]):
+            continue
+        k = int(np.argmax(allowed[core]))
+        at = core[0][k], core[1][k]
+        excess = sky.balanced[at] / imager.response[at]
+        if exclusion_px > 0 and excess < config.outburst_excess * counts:
+            allowed[near] = -np.inf
+    row, col = (int(i) for i in np.unravel_index(int(np.argmax(allowed)), allowed.shape))
+    snr = float(allowed[row, col])
+    if snr < config.alert_threshold:
+        return None
+    hidden = _disc(row, col, config.second_peak_px, allowed.shape)
+    elsewhere = imager.valid.copy()
+    elsewhere[hidden] = False
+    map_std = float(sky.snr[elsewhere].std())
+    if snr < config.alert_threshold * map_std:
+        return None
+    for source in known:
+        allowed[_disc(round(source.catalogue_z), round(source.catalogue_y), 3.0, allowed.shape)] = -np.inf
+    allowed[hidden] = -np.inf
+    second = float(allowed.max())
+    if second > config.second_peak_ratio * snr:
+        return None
+    distance = [np.hypot(s.catalogue_z - row, s.catalogue_y - col) for s in known]
+    nearest = int(np.argmin(distance)) if distance else -1
+    associated = nearest >= 0 and distance[nearest] <= config.association_px
+    return Peak(row, col, snr, second, map_std, known[nearest].number if associated else -1)
+
+
+def cut_sub_image(
+    snr: NDArray[np.float32], peak: Peak, known: Sequence[KnownSource]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Cut the 56x56 SNR and mask around an alert; [28, 28] is the peak pixel.
+
+    Returns
+    -------
+    snr : float32 array [56, 56]
+        NaN outside the map.
+    mask : uint8 array [56, 56]
+        Codes of :mod:`slewguard.subimages.contract`.
+    """
+    image = np.full((SIDE, SIDE), np.nan, dtype=np.float32)
+    top, left = peak.row - CENTRE, peak.column - CENTRE
+    rows = slice(max(top, 0), min(top + SIDE, snr.shape[0]))
+    cols = slice(max(left, 0), min(left + SIDE, snr.shape[1]))
+    image[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left] = snr[rows, cols]
+    mask = np.where(np.isnan(image), NO_DATA, BACKGROUND).astype(np.uint8)
+    for source in known:
+        row, col = round(source.catalogue_z) - top, round(source.catalogue_y) - left
+        if 0 <= row < SIDE and 0 <= col < SIDE and mask[row, col] == BACKGROUND:
+            mask[row, col] = KNOWN_SOURCE
+    mask[CENTRE, CENTRE] = TRIGGER_PIXEL
+    return image, mask
+
+
+def sub_pixel(snr: NDArray[np.float32], row: int, column: int) -> tuple[float, float]:
+    """Peak position (y, z) in sky pixels from a parabola through the peak and its neighbours on either axis."""
+
+    def offset(low: float, top: float, high: float) -> float:
+        curvature = low - 2.0 * top + high
+        return 0.5 * (low - high) / curvature if curvature < 0 else 0.0
+
+    def at(r: int, c: int) -> float:
+        inside = 0 <= r < snr.shape[0] and 0 <= c < snr.shape[1]
+        value = float(snr[r, c]) if inside else np.nan
+        return value if np.isfinite(value) else float(snr[row, column]) - 1.0
+
+    top = float(snr[row, column])
+    dy = offset(at(row, column - 1), top, at(row, column + 1))
+    dz = offset(at(row - 1, column), top, at(row + 1, column))
+    return column + dy, row + dz
+
+
+def _disc(row: int, column: int, radius: float, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    r = int(radius)
+    i, j = np.mgrid[-r : r + 1, -r : r + 1]
+    kept = i * i + j * j <= radius * radius
+    rows, cols = row + i[kept], column + j[kept]
+    inside = (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1])
+    return rows[inside], cols[inside]
