@@ -156,7 +156,7 @@ class Defects(_Section):
         (4.0, 90.0),
         "attitude error, log-uniform, arcmin",
         "assumed",
-        "Swift triggers 287421, 260304: star-tracker loss",
+        "Swift 287421: star tracker lost",
     )
     column_excess: Range = _key((0.15, 4.0), "excess of a column, log-uniform", "assumed", "none")
     module_excess: Range = _key(
@@ -185,7 +185,7 @@ class Trigger(_Section):
     short_window_s: float = _key(20.48, "short exposure, s", "published", "GCN notices", gt=0)
     long_factor: int = _key(16, "long exposure in short ones (327.68 s)", "published", "GCN notices", ge=2)
     alert_threshold: float = _key(
-        6.5, "alert threshold on SNR / std of the sky map", "assumed", "6.45 to 7.95: GCN 39818, notices", gt=0
+        6.5, "alert threshold on SNR, times the adaptive factor", "assumed", "6.45 to 7.95: GCN 39818, notices", gt=0
     )
     slew_threshold: float = _key(
         8.0, "slew threshold on SNR", "assumed", "above the alert threshold; lowest accepted notice 7.95", gt=0
@@ -193,8 +193,17 @@ class Trigger(_Section):
     min_coding: float = _key(
         0.05, "blank sky pixels whose coded share is below this", "computed", "SNR diverges", gt=0, lt=1
     )
-    second_peak_ratio: float = _key(
-        0.75, "largest second peak over the first", "assumed", "Hubert & Schanne 2025: criterion", gt=0, le=1
+    adaptive_cap: Range = _key(
+        (1.0, 1.8),
+        "the alert threshold rises with the map's standard deviation up to this factor, uniform per event",
+        "assumed",
+        "Hubert & Schanne 2025: criterion without value",
+    )
+    second_peak_ratio: Range = _key(
+        (0.85, 1.15),
+        "largest second peak over the first, uniform per event (above 1: not asked)",
+        "assumed",
+        "Hubert & Schanne 2025: criterion without value",
     )
     second_peak_px: float = _key(5.0, "distance from which a peak is a second one, sky px", "assumed", "none", gt=0)
     exclusion_px: Range = _key(
@@ -218,19 +227,19 @@ class Rates(_Section):
     grb: float = _key(0.30, "bursts in the field per day", "assumed", "40-70 alerted a year, Antier 2016", ge=0)
     unknown_source: float = _key(0.12, "new Galactic sources per day", "assumed", "none", ge=0)
     outburst: float = _key(0.6, "known-source outbursts per day", "assumed", "hundreds of alerts a year", ge=0)
-    residual: float = _key(0.5, "badly subtracted sources per day", "assumed", "hundreds of false alerts", ge=0)
-    coding_noise: float = _key(0.4, "stale catalogue fluxes per day", "assumed", "as above", ge=0)
-    edge_source: float = _key(0.2, "bright sources at the edge per day", "assumed", "as above", ge=0)
+    residual: float = _key(0.6, "badly subtracted sources per day", "assumed", "hundreds of false alerts", ge=0)
+    coding_noise: float = _key(0.3, "stale catalogue fluxes per day", "assumed", "as above", ge=0)
+    edge_source: float = _key(0.25, "bright sources at the edge per day", "assumed", "as above", ge=0)
     attitude: float = _key(0.05, "attitude errors per day", "assumed", "as above", ge=0)
-    column: float = _key(0.4, "column effects per day", "assumed", "as above", ge=0)
-    xrdpix: float = _key(0.4, "XRDPIX inhomogeneities per day", "assumed", "as above", ge=0)
-    sector: float = _key(0.2, "sector offsets per day", "assumed", "as above", ge=0)
-    heat_pipe: float = _key(0.3, "heat-pipe disturbances per day", "assumed", "as above", ge=0)
-    hot_pixel: float = _key(0.2, "hot pixels not yet masked per day", "assumed", "as above", ge=0)
-    noisy_pixel: float = _key(0.2, "noisy pixel groups per day", "assumed", "as above", ge=0)
-    saa: float = _key(0.3, "SAA edges inside an exposure per day", "assumed", "as above", ge=0)
-    particle_shower: float = _key(0.2, "particle showers per day", "assumed", "as above", ge=0)
-    earth_limb: float = _key(0.3, "bright limb passages per day", "assumed", "as above", ge=0)
+    column: float = _key(0.6, "column effects per day", "assumed", "as above", ge=0)
+    xrdpix: float = _key(0.8, "XRDPIX inhomogeneities per day", "assumed", "as above", ge=0)
+    sector: float = _key(0.5, "sector offsets per day", "assumed", "as above", ge=0)
+    heat_pipe: float = _key(0.5, "heat-pipe disturbances per day", "assumed", "as above", ge=0)
+    hot_pixel: float = _key(0.3, "hot pixels not yet masked per day", "assumed", "as above", ge=0)
+    noisy_pixel: float = _key(0.4, "noisy pixel groups per day", "assumed", "as above", ge=0)
+    saa: float = _key(0.6, "SAA edges inside an exposure per day", "assumed", "as above", ge=0)
+    particle_shower: float = _key(0.5, "particle showers per day", "assumed", "as above", ge=0)
+    earth_limb: float = _key(0.4, "bright limb passages per day", "assumed", "as above", ge=0)
 
     def per_day(self) -> dict[str, float]:
         """Events per day of each cause, with the enrichment applied."""

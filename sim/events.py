@@ -27,6 +27,7 @@ from slewguard.sim.sky import (
     draw_position,
     log_uniform,
 )
+from slewguard.sim.trigger import Criteria
 from slewguard.subimages.contract import TRUE_CAUSES
 
 Float64 = NDArray[np.float64]
@@ -57,7 +58,7 @@ class Event:
     """Factor by which the onboard model gets each known source's flux wrong."""
     new: NewSource | None
     disturbances: tuple[Disturbance, ...]
-    exclusion_px: float
+    criteria: Criteria
     true_shadows: Float64
     """Counts/s per pixel of every known source, float64 [n, 80, 80]."""
     catalogue_shadows: Float64
@@ -73,7 +74,7 @@ def draw_event(rng: np.random.Generator, config: SimConfig, cause: str) -> Event
     about = _circumstances(config, tel)
     disturbances = always(rng, about)
     subtraction = 1.0 + rng.normal(0.0, log_uniform(rng, config.defects.flux_error), len(known) + 1)
-    exclusion = float(rng.uniform(*trigger.exclusion_px))
+    criteria = Criteria.draw(rng, trigger)
     new = None
     if cause in TRUE_CAUSES:
         if cause == "outburst":
@@ -100,7 +101,7 @@ def draw_event(rng: np.random.Generator, config: SimConfig, cause: str) -> Event
         subtraction[: len(known)],
         new,
         tuple(disturbances),
-        exclusion,
+        criteria,
         np.array(true).reshape(-1, n, n),
         np.array(listed).reshape(-1, n, n),
     )

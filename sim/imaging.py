@@ -52,6 +52,7 @@ class Imager:
         self._side = g.sky_side
         self._n = g.pixels
         self._grid = fft.next_fast_len(g.sky_side, real=True)
+        self._lit = _lit_pixels(g.sky_side, g.pixels, g.mask_bins)
         m = tel.transmission
         self._kernels = np.stack([self._transform(m), self._transform(m * m)])
         ones = np.ones((self._n, self._n))
@@ -172,17 +173,14 @@ class Imager:
 
     def _window_sums(self, plane: NDArray[Any]) -> Float32:
         """Sum of the plane over the pixels that see the mask from each sky pixel, [199, 199]."""
-        rows = _lit_range(self._side, self._n, self.telescope.geometry.mask_bins)
-        table = np.zeros((self._n + 1, self._n + 1))
-        np.cumsum(np.cumsum(plane, axis=0, dtype=np.float64), axis=1, out=table[1:, 1:])
-        strip = table[rows[1]] - table[rows[0]]
-        sums: Float32 = (strip[:, rows[1]] - strip[:, rows[0]]).astype(np.float32)
+        sums: Float32 = self._lit @ plane.astype(np.float32) @ self._lit.T
         return sums
 
 
-def _lit_range(side: int, n: int, bins: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    k = np.arange(side) - (n - 1)
-    return np.clip(-k, 0, n), np.clip(bins - k, 0, n)
+def _lit_pixels(side: int, n: int, bins: int) -> Float32:
+    """1 where a detector row lies behind the mask as seen from a sky row, float32 [side, n]."""
+    bin_of = np.arange(n)[None, :] + np.arange(side)[:, None] - (n - 1)
+    return ((bin_of >= 0) & (bin_of < bins)).astype(np.float32)
 
 
 @lru_cache(maxsize=32)

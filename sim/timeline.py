@@ -83,7 +83,7 @@ def alerts(config: SimConfig, seed: int, event_id: EventId) -> list[SubImage]:
         sources = np.tensordot(amplitudes, event.catalogue_shadows, axes=1)
         flat = mask_imager.flattened(exposure.counts - sources)
         sky = mask_imager.sky_map(exposure.counts, exposure.counts - flat)
-        peak = find_alert(sky, mask_imager, event.known, listed, event.exclusion_px, config.trigger)
+        peak = find_alert(sky, mask_imager, event.known, listed, event.criteria, config.trigger)
         if peak is None:
             continue
         label, cause = judge(event, exposure, amplitudes, peak, sky, mask_imager)

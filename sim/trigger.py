@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,26 @@ from slewguard.sim.config import Trigger
 from slewguard.sim.imaging import Imager, SkyMap
 from slewguard.sim.sky import KnownSource
 from slewguard.subimages.contract import BACKGROUND, CENTRE, KNOWN_SOURCE, NO_DATA, SIDE, TRIGGER_PIXEL
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """The criteria in force during one event; unpublished, so they are drawn from ranges."""
+
+    exclusion_px: float
+    """Radius about known sources in which only an outburst alerts."""
+    adaptive_cap: float
+    """Largest factor by which the map's standard deviation raises the alert threshold."""
+    second_peak_ratio: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, config: Trigger) -> Criteria:
+        """Draw the criteria of an event."""
+        return cls(
+            float(rng.uniform(*config.exclusion_px)),
+            float(rng.uniform(*config.adaptive_cap)),
+            float(rng.uniform(*config.second_peak_ratio)),
+        )
 
 
 @dataclass(frozen=True)
@@ -37,7 +58,7 @@ def find_alert(
     imager: Imager,
     known: Sequence[KnownSource],
     fully_lit: NDArray[np.float64],
-    exclusion_px: float,
+    criteria: Criteria,
     config: Trigger,
 ) -> Peak | None:
     """Return the alert of a sky map, or None where a criterion fails.
@@ -50,22 +71,21 @@ def find_alert(
         Catalogue sources, already subtracted.
     fully_lit : float array [n]
         Counts of a fully lit pixel that each source's catalogue flux gives in this exposure.
-    exclusion_px : float
-        Radius about known sources in which only an outburst alerts.
+    criteria : Criteria
     config : Trigger
     """
     allowed = np.where(imager.valid, sky.snr, -np.inf)
     reach = int(np.ceil(config.association_px))
     for source, counts in zip(known, fully_lit, strict=True):
         row, col = round(source.catalogue_z), round(source.catalogue_y)
-        near = _disc(row, col, max(exclusion_px, 0.0), allowed.shape)
+        near = _disc(row, col, criteria.exclusion_px, allowed.shape)
         core = _disc(row, col, reach, allowed.shape)
         if not len(core[0]):
             continue
         k = int(np.argmax(allowed[core]))
         at = core[0][k], core[1][k]
         excess = sky.balanced[at] / imager.response[at]
-        if exclusion_px > 0 and excess < config.outburst_excess * counts:
+        if criteria.exclusion_px > 0 and excess < config.outburst_excess * counts:
             allowed[near] = -np.inf
     row, col = (int(i) for i in np.unravel_index(int(np.argmax(allowed)), allowed.shape))
     snr = float(allowed[row, col])
@@ -75,13 +95,13 @@ def find_alert(
     elsewhere = imager.valid.copy()
     elsewhere[hidden] = False
     map_std = float(sky.snr[elsewhere].std())
-    if snr < config.alert_threshold * map_std:
+    if snr < config.alert_threshold * min(max(map_std, 1.0), criteria.adaptive_cap):
         return None
     for source in known:
         allowed[_disc(round(source.catalogue_z), round(source.catalogue_y), 3.0, allowed.shape)] = -np.inf
     allowed[hidden] = -np.inf
     second = float(allowed.max())
-    if second > config.second_peak_ratio * snr:
+    if second > criteria.second_peak_ratio * snr:
         return None
     distance = [np.hypot(s.catalogue_z - row, s.catalogue_y - col) for s in known]
     nearest = int(np.argmin(distance)) if distance else -1
@@ -134,9 +154,15 @@ def sub_pixel(snr: NDArray[np.float32], row: int, column: int) -> tuple[float, f
 
 
 def _disc(row: int, column: int, radius: float, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    i, j = _disc_offsets(radius)
+    rows, cols = row + i, column + j
+    inside = (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1])
+    return rows[inside], cols[inside]
+
+
+@lru_cache(maxsize=256)
+def _disc_offsets(radius: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     r = int(radius)
     i, j = np.mgrid[-r : r + 1, -r : r + 1]
     kept = i * i + j * j <= radius * radius
-    rows, cols = row + i[kept], column + j[kept]
-    inside = (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1])
-    return rows[inside], cols[inside]
+    return i[kept], j[kept]
