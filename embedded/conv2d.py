@@ -1,0 +1,43 @@
+"""Convolution over all input channels, as plain loops."""
+
+from __future__ import annotations
+
+from slewguard.embedded.ctext import index, nest, position
+from slewguard.embedded.plan import Step
+from slewguard.embedded.requantise import store
+from slewguard.embedded.window import fill_window
+
+
+def body(step: Step) -> list[str]:
+    """Statements of the layer's function.
+
+    Parameters
+    ----------
+    step : Step
+    """
+    layer = step.layer
+    channels = step.in_shape[0]
+    outputs, rows, columns = step.out_shape
+    kernel_h, kernel_w = layer.weights.shape[2:]
+    channel = index("channel", channels)
+    taps = "" if kernel_h == kernel_w == 1 else f"[{index('y', kernel_h)}][{index('x', kernel_w)}]"
+    column = position(layer.stride, "column", columns, "x", kernel_w)
+    if step.window_shape:
+        source = f"window[{channel}][{index('y', kernel_h)}][{column}]"
+        fill = nest([("channel", channels)], fill_window(step, channel, f"[{channel}]"))
+    else:
+        source = f"input[{channel}][{position(layer.stride, 'row', rows, 'y', kernel_h)}][{column}]"
+        fill = []
+    o = index("out", outputs)
+    weight = f"slewguard_weights_{layer.name}[{o}][{channel}]{taps}"
+    pixel = [
+        f"int32_t acc = slewguard_bias_{layer.name}[{o}];",
+        *nest(
+            [("channel", channels), ("y", kernel_h), ("x", kernel_w)],
+            [f"acc += (int32_t){weight} * (int32_t){source};"],
+        ),
+        store(step, f"output[{o}][{index('row', rows)}][{index('column', columns)}]", o),
+    ]
+    if fill:
+        return nest([("row", rows)], [*fill, *nest([("out", outputs), ("column", columns)], pixel)])
+    return nest([("out", outputs), ("row", rows), ("column", columns)], pixel)
