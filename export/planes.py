@@ -66,7 +66,9 @@ def quantise_snr(snr: NDArray[np.float32], snr_log2: int) -> NDArray[np.int8]:
     snr_log2 : int
         k of ``q = floor(clamp(snr * 2^k, -127, 127) + 1/2)``.
     """
-    scaled = np.clip(snr * np.float32(2**snr_log2), np.float32(-Q_MAX), np.float32(Q_MAX))
+    with np.errstate(over="ignore"):  # an infinite product is clamped like any other
+        scaled = snr * np.float32(2**snr_log2)
+    scaled = np.clip(scaled, np.float32(-Q_MAX), np.float32(Q_MAX))
     rounded = np.floor(scaled + np.float32(0.5))
     return np.where(np.isnan(snr), np.float32(0), rounded).astype(np.int8)
 

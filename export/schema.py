@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from slewguard.export.model import FORMAT, OPERATORS, VERSION, IntegerModel, Layer
+from slewguard.export.model import FORMAT, MAX_LAYERS, OPERATORS, VERSION, IntegerModel, Layer
 from slewguard.export.planes import PlaneRule
 from slewguard.export.verdict import VerdictRule
 from slewguard.subimages.errors import BadInput
@@ -16,6 +17,9 @@ from slewguard.subimages.errors import BadInput
 Int8 = Annotated[int, Field(ge=-128, le=127)]
 Int32 = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
 Small = Annotated[int, Field(ge=0, le=255)]
+
+
+_Parsed = TypeVar("_Parsed", bound="_Header")
 
 
 class _Strict(BaseModel):
@@ -67,51 +71,68 @@ class _Verdict(_Strict):
     max_saturated: int
 
 
-class _Model(_Strict):
+class _Header(_Strict):
     format: Literal[FORMAT]  # type: ignore[valid-type]
     version: Literal[VERSION]  # type: ignore[valid-type]
     name: Annotated[str, Field(max_length=200)]
     arithmetic: Literal["tie_free"]
     planes: _Planes
-    layers: Annotated[list[_Layer], Field(max_length=100)]
     verdict: _Verdict
     certificate: dict[str, Any]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
+    def build(self, layers: Iterable[Layer]) -> IntegerModel:
+        try:
+            model = IntegerModel(
+                name=self.name,
+                planes=PlaneRule(**self.planes.model_dump()),
+                layers=tuple(layers),
+                verdict=VerdictRule(**self.verdict.model_dump()),
+                certificate=self.certificate,
+            )
+        except BadInput:
+            raise
+        except ValueError as error:
+            raise BadInput(str(error)) from error
+        if self.sha256 != model.sha256:
+            raise BadInput(f"content has SHA-256 {model.sha256[:12]}, the file states {self.sha256[:12]}")
+        return model
 
-def parse_model(text: str) -> tuple[IntegerModel, str]:
+
+class _Model(_Header):
+    layers: Annotated[list[_Layer], Field(max_length=MAX_LAYERS)]
+
+
+def parse_model(text: str) -> IntegerModel:
     """Check the text of a ``model.json`` and build the model.
-
-    Returns
-    -------
-    model : IntegerModel
-    sha256 : str
-        The hash that the file states.
 
     Raises
     ------
     BadInput
-        With the first fault.
+        With the first fault, or if the content does not have the hash that the text states.
     """
+    parsed = _validate(_Model, text)
+    return parsed.build(layer.build() for layer in parsed.layers)
+
+
+def parse_header(text: str, layers: Iterable[Layer]) -> IntegerModel:
+    """Build a model from layers that a graph gave and the rest of ``model.json`` as text.
+
+    Raises
+    ------
+    BadInput
+        As :func:`parse_model`.
+    """
+    return _validate(_Header, text).build(layers)
+
+
+def _validate(schema: type[_Parsed], text: str) -> _Parsed:
     try:
-        parsed = _Model.model_validate_json(text)
+        return schema.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BadInput(f"not a slewguard model: {where + ': ' if where else ''}{first['msg']}") from error
-    try:
-        model = IntegerModel(
-            name=parsed.name,
-            planes=PlaneRule(**parsed.planes.model_dump()),
-            layers=tuple(layer.build() for layer in parsed.layers),
-            verdict=VerdictRule(**parsed.verdict.model_dump()),
-            certificate=parsed.certificate,
-        )
-        return model, parsed.sha256
-    except BadInput:
-        raise
-    except ValueError as error:
-        raise BadInput(str(error)) from error
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
