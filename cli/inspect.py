@@ -1,0 +1,80 @@
+"""`slewguard inspect`: what a file holds, in words, numbers or a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from slewguard.cli.console import json_option, say, table, write_json
+
+
+@click.command("inspect")
+@click.argument("what")
+@click.option("--draw", type=click.Path(path_type=Path, dir_okay=False), help="Draw it to this file (PNG, SVG, PDF).")
+@click.option("--index", type=int, help="Which alert of a trigger set to describe or draw.")
+@json_option
+def command(what: str, draw: Path | None, index: int | None, json_to: str | None) -> None:
+    """Describe WHAT: a sub-image, a trigger set, a model, a run, a package, or `default`."""
+    path = Path(what)
+    is_model = what == "default" or path.suffix in (".json", ".onnx", ".tflite") or (path / "model.json").is_file()
+    result = _model(what) if is_model else _triggers(path, draw, index)
+    if is_model and draw is not None:
+        say("a model is not drawn; its layers are in the table")
+    to_stderr = json_to == "-"
+    for title, rows in result.items():
+        if isinstance(rows, list):
+            table(title, list(rows[0]), [[str(v) for v in row.values()] for row in rows], to_stderr=to_stderr)
+        elif isinstance(rows, dict):
+            table(title, ("what", "value"), [(k, _short(v)) for k, v in rows.items()], to_stderr=to_stderr)
+    write_json(result, json_to)
+
+
+def _short(value: Any) -> str:
+    return ", ".join(f"{k} {_short(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _model(what: str) -> dict[str, Any]:
+    from slewguard.export.package import open_model
+
+    model = open_model(what)
+    layers = [
+        {
+            "layer": layer.name,
+            "operator": layer.op,
+            "kernel": "x".join(map(str, layer.weights.shape[2:])),
+            "stride": layer.stride,
+            "output": "x".join(map(str, shape)),
+            "parameters": layer.weights.size + layer.bias.size,
+            "macs": layer.weights.size * shape[1] * shape[2],
+        }
+        for layer, shape in zip(model.layers, model.shapes, strict=True)
+    ]
+    facts = {"name": model.name, "sha256": model.sha256, "parameters": model.parameters, "macs": model.macs}
+    return {
+        "model": facts | vars(model.planes),
+        "layers": layers,
+        "verdict rule": vars(model.verdict),
+        "certificate": dict(model.certificate),
+    }
+
+
+def _triggers(path: Path, draw: Path | None, index: int | None) -> dict[str, Any]:
+    from slewguard.subimages import BadInput, read_triggers
+    from slewguard.subimages.describe import describe
+
+    triggers = read_triggers(path, strict=False)
+    if index is not None:
+        if not 0 <= index < len(triggers):
+            raise BadInput(f"no alert {index}; there are {len(triggers)}", path)
+        triggers = triggers.select(slice(index, index + 1))
+    if draw is not None:
+        from slewguard.subimages.draw import draw_subimage, draw_triggers
+
+        if len(triggers) == 1:
+            draw_subimage(triggers[0], draw, title=path.name if index is None else f"{path.name}[{index}]")
+        else:
+            draw_triggers(triggers, draw)
+        say(f"drew {draw}")
+    return {str(path): describe(triggers)}
