@@ -67,8 +67,10 @@ def progress(label: str) -> Iterator[Progress]:
         say(f"{label}: done in {time.monotonic() - started:.0f} s")
 
 
-def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, to_stderr: bool = False) -> None:
-    """Print a table; the first column is left-aligned, the others right.
+def table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, to_stderr: bool = False, facts: bool = False
+) -> None:
+    """Print a table; the first column is left-aligned, the others right unless they hold facts in words.
 
     Parameters
     ----------
@@ -77,20 +79,24 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, t
     rows : sequence of rows of str
     to_stderr : bool
         Where standard output is taken by JSON.
+    facts : bool
+        Whether the columns hold words rather than figures.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    # Off a terminal nothing is cut: the width is what the table needs.
     stream = sys.stderr if to_stderr else sys.stdout
-    width = None if stream.isatty() else 200
     shown = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for i, name in enumerate(header):
-        shown.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+        shown.add_column(name, justify="left" if facts or i == 0 else "right", overflow="fold")
     for row in rows:
         shown.add_row(*row)
-    Console(file=stream, width=width, highlight=False, markup=False).print(shown)
+    # Off a terminal a log is read in whatever width; nothing is cut at 80 columns there.
+    console = Console(file=stream, width=None if stream.isatty() else 160, highlight=False, markup=False)
+    with console.capture() as captured:
+        console.print(shown)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()), file=stream)
 
 
 def write_json(result: Any, json_to: str | None) -> None:

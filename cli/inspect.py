@@ -27,7 +27,7 @@ def command(what: str, draw: Path | None, index: int | None, json_to: str | None
         if isinstance(rows, list):
             table(title, list(rows[0]), [[str(v) for v in row.values()] for row in rows], to_stderr=to_stderr)
         elif isinstance(rows, dict):
-            table(title, ("what", "value"), [(k, _short(v)) for k, v in rows.items()], to_stderr=to_stderr)
+            table(title, ("what", "value"), [(k, _short(v)) for k, v in rows.items()], to_stderr=to_stderr, facts=True)
     write_json(result, json_to)
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "slewguard", "numpy", "scipy", "h5py", "torch", "brevitas", "onnx", "onnxruntime", "tflite-runtime", "ai-edge-litert",
-)  # fmt: skip
+    *("slewguard", "numpy", "scipy", "h5py", "torch", "brevitas"),
+    *("onnx", "onnxruntime", "tflite-runtime", "ai-edge-litert"),
+)
 
 
 def provenance(activity: str, config: Mapping[str, Any], inputs: Mapping[str, Path]) -> dict[str, Any]:
