@@ -5,7 +5,7 @@ from __future__ import annotations
 from slewguard.embedded.ctext import index, nest, position
 from slewguard.embedded.plan import Step
 from slewguard.embedded.requantise import store
-from slewguard.embedded.window import fill_window
+from slewguard.embedded.window import FILL, fill_window
 
 
 def body(step: Step) -> list[str]:
@@ -24,7 +24,7 @@ def body(step: Step) -> list[str]:
     column = position(layer.stride, "column", columns, "x", kernel_w)
     if step.window_shape:
         source = f"window[{channel}][{index('y', kernel_h)}][{column}]"
-        fill = nest([("channel", channels)], fill_window(step, channel, f"[{channel}]"))
+        fill = [FILL, *nest([("channel", channels)], fill_window(step, channel, f"[{channel}]"))]
     else:
         source = f"input[{channel}][{position(layer.stride, 'row', rows, 'y', kernel_h)}][{column}]"
         fill = []
@@ -34,7 +34,7 @@ def body(step: Step) -> list[str]:
         f"int32_t acc = slewguard_bias_{layer.name}[{o}];",
         *nest(
             [("channel", channels), ("y", kernel_h), ("x", kernel_w)],
-            [f"acc += (int32_t){weight} * (int32_t){source};"],
+            [f"acc += (int32_t){weight}", f"     * (int32_t){source};"],
         ),
         store(step, f"output[{o}][{index('row', rows)}][{index('column', columns)}]", o),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from slewguard.embedded.ctext import index, nest, position
 from slewguard.embedded.plan import Step
 from slewguard.embedded.requantise import store
-from slewguard.embedded.window import fill_window
+from slewguard.embedded.window import FILL, fill_window
 
 
 def body(step: Step) -> list[str]:
@@ -23,15 +23,16 @@ def body(step: Step) -> list[str]:
     column = position(layer.stride, "column", columns, "x", kernel_w)
     if step.window_shape:
         source = f"window[{index('y', kernel_h)}][{column}]"
-        fill = fill_window(step, channel, "")
+        fill = [FILL, *fill_window(step, channel, "")]
     else:
         source = f"input[{channel}][{position(layer.stride, 'row', rows, 'y', kernel_h)}][{column}]"
         fill = []
+    weight = f"slewguard_weights_{layer.name}[{channel}]{taps}"
     pixel = [
         f"int32_t acc = slewguard_bias_{layer.name}[{channel}];",
         *nest(
             [("y", kernel_h), ("x", kernel_w)],
-            [f"acc += (int32_t)slewguard_weights_{layer.name}[{channel}]{taps} * (int32_t){source};"],
+            [f"acc += (int32_t){weight}", f"     * (int32_t){source};"],
         ),
         store(step, f"output[{channel}][{index('row', rows)}][{index('column', columns)}]", channel),
     ]

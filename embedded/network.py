@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from string import Template
 
 from slewguard.embedded.ctext import comment, indent, pointer
@@ -13,8 +14,6 @@ from slewguard.export.model import IntegerModel
 from slewguard.export.planes import Q_MAX
 from slewguard.subimages.contract import CENTRE, REASONS, SIDE
 from slewguard.subimages.verdict import Verdict
-
-PLANES = "(const int8_t (*)[56][56])planes"
 
 _HEADER = Template("""\
 /* $title
@@ -49,10 +48,10 @@ $reasons
 
 /* What this code was generated from. */
 typedef struct {
-    char name[$name_bytes];      /* UTF-8, ends with 0 */
-    char sha256[65];    /* of the integer model, ends with 0 */
+    char name[$name_bytes]; /* UTF-8, ends with 0 */
+    char sha256[65]; /* of the integer model, ends with 0 */
     uint32_t layers;
-    uint32_t macs;      /* multiply-accumulates of one call */
+    uint32_t macs; /* multiply-accumulates of one call, the zero border counted */
     uint32_t scratch_bytes;
     uint32_t tables_crc; /* CRC-32 of the rule and the tables */
 } slewguard_model_t;
@@ -186,21 +185,19 @@ def declarations(plan: Plan) -> list[str]:
 def calls(plan: Plan) -> list[str]:
     """One call for each layer, in order."""
     lines = []
-    previous = PLANES
+    source = "planes"
     for step in plan.steps:
         name = step.layer.name
-        arguments = [previous, f"out_{name}", *([f"window_{name}"] if step.window_shape else [])]
+        given = f"({pointer(step.in_dtype, step.in_shape, const=True)}){source}"
+        arguments = [given, f"out_{name}", *([f"window_{name}"] if step.window_shape else [])]
         lines.append(f"slewguard_layer_{name}({', '.join(arguments)});")
-        previous = f"({pointer(step.layer.dtype, step.out_shape, const=True)})out_{name}"
+        source = f"out_{name}"
     return lines
 
 
 def _memory(step: Step) -> list[str]:
     def row(what: str, offset: int, shape: tuple[int, ...]) -> str:
-        size = 1
-        for n in shape:
-            size *= n
-        return f" *   {offset:6} .. {offset + size - 1:6}  {what}"
+        return f" *   {offset:6} .. {offset + prod(shape) - 1:6}  {what}"
 
     name = comment(step.layer.name)
     rows = [row(f"output of {name}", step.out_offset, step.out_shape)]

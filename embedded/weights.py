@@ -7,7 +7,7 @@ from string import Template
 
 import numpy as np
 
-from slewguard.embedded.ctext import c_type, comment, dimensions, string, table
+from slewguard.embedded.ctext import c_type, comment, dimensions, indent, string, table
 from slewguard.embedded.halved import Halved, halve
 from slewguard.export.model import IntegerModel
 
@@ -99,7 +99,8 @@ def weights_source(model: IntegerModel, scratch_bytes: int) -> str:
         notes = (f"Layer {comment(layer.name)}, {layer.op} {height}x{width}: weights {axes}.", "", "")
         named = _named(layer.name, halved)
         blocks += [table(d, values, note) for (d, values), note in zip(named, notes, strict=True)]
-    rule = ",\n".join(f"    {getattr(model.verdict, name)} /* {name} */" for name in RULE_FIELDS)
+    last = RULE_FIELDS[-1]
+    rule = [f"{getattr(model.verdict, name)}{'' if name == last else ','} /* {name} */" for name in RULE_FIELDS]
     return _SOURCE.substitute(
         title=title(model),
         name=string(model.name),
@@ -108,6 +109,6 @@ def weights_source(model: IntegerModel, scratch_bytes: int) -> str:
         macs=model.macs,
         scratch=scratch_bytes,
         crc=f"{tables_crc(model):08x}",
-        rule=rule,
+        rule="\n".join(indent(rule)),
         tables="\n" + "\n\n".join(blocks) + "\n",
     )

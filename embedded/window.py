@@ -9,6 +9,8 @@ from __future__ import annotations
 from slewguard.embedded.ctext import c_type, index, nest, position
 from slewguard.embedded.plan import Step
 
+FILL = "/* The input rows of this output row, with their zero border. */"
+
 
 def fill_window(step: Step, channel: str, slot: str) -> list[str]:
     """Statements that fill the window of one channel for the output row ``row``.
