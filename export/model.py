@@ -107,12 +107,12 @@ class Layer:
         out, inner, kernel_h, kernel_w = self.weights.shape
         expected = (channels, 1) if self.depthwise else (out, channels)
         if (out, inner) != expected:
-            raise BadInput(f"layer {self.name}: weights {self.weights.shape} do not fit {channels} channels")
+            raise BadInput(f"layer {self.name:.64}: weights {self.weights.shape} do not fit {channels} channels")
         top, bottom, left, right = self.pad
         rows = (height + top + bottom - kernel_h) // self.stride + 1
         columns = (width + left + right - kernel_w) // self.stride + 1
         if rows < 1 or columns < 1:
-            raise BadInput(f"layer {self.name}: kernel is larger than its input {shape}")
+            raise BadInput(f"layer {self.name:.64}: kernel is larger than its input {shape}")
         return out, rows, columns
 
     def accumulator_bounds(self, lo: int, hi: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -144,9 +144,10 @@ class Layer:
 
         def must(holds: bool, fault: str) -> None:
             if not holds:
-                raise BadInput(f"layer {self.name}: {fault}")
+                raise BadInput(f"layer {self.name:.64}: {fault}")
 
         must(self.name.isidentifier() and self.name.isascii(), "name is not an identifier")
+        must(len(self.name) <= 64, "name is longer than 64 characters")
         must(self.op in OPERATORS, f"operator {self.op!r} is not one of {', '.join(OPERATORS)}")
         must(self.weights.ndim == 4 and self.weights.size > 0, "weights are not [out, in, height, width]")
         out = len(self.weights)

@@ -16,7 +16,7 @@ MAX_FILE = 4_000_000
 MAX_WEIGHTS = 1_000_000
 """Most weights that are read from a graph, so that many tensors on one buffer cannot exhaust the memory."""
 
-_EXPONENTS = (-126, 127)
+_EXPONENTS = (-125, 127)
 
 
 def weight_scales(layer: Layer, in_log2: int) -> NDArray[np.float32]:
