@@ -1,0 +1,223 @@
+"""Engines that run the integer model, behind one protocol: what they say is compared byte for byte.
+
+Each engine gets the model printed for it, twice: the shipped file, which gives the score, and a tapped one, in
+which the output of every layer is an output of the graph. An engine is *available* when an interpreter could be
+built, not when its package can be imported: tflite-runtime 2.14 imports under numpy 2 and fails only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slewguard.export import onnx_file, tflite_file
+from slewguard.export.execute import run, run_layers
+from slewguard.export.model import IntegerModel
+from slewguard.subimages.errors import BadInput
+
+
+class Backend(Protocol):
+    """An engine with a model loaded.
+
+    ``name`` is the engine's name of the design (``ort``, ``tflite-ref``, ...), ``version`` that of its package.
+    """
+
+    name: str
+    version: str
+
+    def layers(self, planes: NDArray[np.int8]) -> list[NDArray[np.integer]]:
+        """Output of every layer as the numpy executor has it, for planes int8 [N, 3, 56, 56].
+
+        Returns
+        -------
+        list of int8 or uint8 arrays [N, out, rows, columns]
+        """
+        ...
+
+    def score(self, planes: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Scores int8 [N] through the file that is shipped, for planes int8 [N, 3, 56, 56]."""
+        ...
+
+
+@runtime_checkable
+class VerdictBackend(Protocol):
+    """An engine that also computes the verdict, as generated C does."""
+
+    def verdicts(self, planes: NDArray[np.int8]) -> NDArray[np.uint8]:
+        """Verdicts uint8 [N] (:class:`slewguard.subimages.Verdict`) for planes int8 [N, 3, 56, 56]."""
+        ...
+
+
+class EngineUnavailable(Exception):
+    """Raised by a factory whose engine cannot run here; the text says why, in one line."""
+
+
+Factory: TypeAlias = Callable[[IntegerModel], Backend]
+"""Loads a model into an engine, or raises :class:`EngineUnavailable`."""
+
+
+class NumpyBackend:
+    """The specification."""
+
+    name = "numpy"
+    version = np.__version__
+
+    def __init__(self, model: IntegerModel) -> None:
+        self._model = model
+
+    def layers(self, planes: NDArray[np.int8]) -> list[NDArray[np.integer]]:
+        """See :meth:`Backend.layers`."""
+        return run_layers(self._model, planes)
+
+    def score(self, planes: NDArray[np.int8]) -> NDArray[np.int8]:
+        """See :meth:`Backend.score`."""
+        return run(self._model, planes)
+
+
+class OnnxRuntimeBackend:
+    """onnxruntime on one thread of the processor, with its default graph optimisation."""
+
+    name = "ort"
+
+    def __init__(self, model: IntegerModel) -> None:
+        try:
+            import onnxruntime
+
+            self.version = onnxruntime.__version__
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            self._shipped, self._tapped = (
+                onnxruntime.InferenceSession(
+                    onnx_file.write_onnx(model, tap=tap), options, providers=["CPUExecutionProvider"]
+                )
+                for tap in (False, True)
+            )
+        except BadInput:
+            raise
+        except Exception as error:  # onnxruntime's own errors derive from Exception alone
+            raise EngineUnavailable(_reason(error)) from error
+
+    def layers(self, planes: NDArray[np.int8]) -> list[NDArray[np.integer]]:
+        """See :meth:`Backend.layers`."""
+        return list(self._tapped.run(None, {onnx_file.INPUT: planes}))
+
+    def score(self, planes: NDArray[np.int8]) -> NDArray[np.int8]:
+        """See :meth:`Backend.score`."""
+        return np.asarray(self._shipped.run(None, {onnx_file.INPUT: planes})[0][:, 0, 0, 0], dtype=np.int8)
+
+
+class TfliteBackend:
+    """A TensorFlow Lite interpreter on one thread, one sub-image at a time.
+
+    Parameters
+    ----------
+    model : IntegerModel
+    name : str
+        Name of the engine.
+    package : str
+        ``tflite_runtime`` or ``ai_edge_litert``.
+    resolver : str
+        Member of the package's ``OpResolverType``: which kernels.
+    """
+
+    def __init__(self, model: IntegerModel, name: str, package: str, resolver: str) -> None:
+        self.name = name
+        self._model = model
+        shipped, tapped = (tflite_file.write_tflite(model, tap=tap) for tap in (False, True))
+        try:
+            interpreter = import_module(f"{package}.interpreter")
+            kernels = interpreter.OpResolverType[resolver]
+            self.version = version(package.replace("_", "-"))
+            self._shipped, self._tapped = (
+                interpreter.Interpreter(model_content=content, num_threads=1, experimental_op_resolver_type=kernels)
+                for content in (shipped, tapped)
+            )
+            self._shipped.allocate_tensors()
+            self._tapped.allocate_tensors()
+        except (ImportError, SystemError, AttributeError, KeyError, RuntimeError, ValueError) as error:
+            raise EngineUnavailable(_reason(error)) from error
+
+    def layers(self, planes: NDArray[np.int8]) -> list[NDArray[np.integer]]:
+        """See :meth:`Backend.layers`."""
+        outputs = _invoke_each(self._tapped, planes)
+        return [tflite_file.canonical(layer, output) for layer, output in zip(self._model.layers, outputs, strict=True)]
+
+    def score(self, planes: NDArray[np.int8]) -> NDArray[np.int8]:
+        """See :meth:`Backend.score`."""
+        return _invoke_each(self._shipped, planes)[0][:, 0, 0, 0]
+
+
+def _invoke_each(interpreter: Any, planes: NDArray[np.int8]) -> list[NDArray[np.int8]]:
+    """Outputs [N, rows, columns, channels] in the order of the graph."""
+    source = interpreter.get_input_details()[0]["index"]
+    details = interpreter.get_output_details()
+    outputs = [np.empty((len(planes), *detail["shape"][1:]), dtype=np.int8) for detail in details]
+    pixels = np.ascontiguousarray(np.moveaxis(planes, 1, 3))
+    for i in range(len(planes)):
+        interpreter.set_tensor(source, pixels[i : i + 1])
+        interpreter.invoke()
+        for output, detail in zip(outputs, details, strict=True):
+            output[i] = interpreter.get_tensor(detail["index"])[0]
+    return outputs
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed"
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _tflite(name: str, package: str, resolver: str) -> Factory:
+    return lambda model: TfliteBackend(model, name, package, resolver)
+
+
+_KERNELS = {"": "AUTO", "-builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "-ref": "BUILTIN_REF"}
+
+ENGINES: Mapping[str, Factory] = {
+    "numpy": NumpyBackend,
+    "ort": OnnxRuntimeBackend,
+    **{f"tflite{kind}": _tflite(f"tflite{kind}", "tflite_runtime", value) for kind, value in _KERNELS.items()},
+    **{f"litert{kind}": _tflite(f"litert{kind}", "ai_edge_litert", value) for kind, value in _KERNELS.items()},
+}
+"""Engines of this folder: the specification, onnxruntime, and the three kinds of kernels (default delegates,
+optimised, reference) of tflite-runtime and of its successor ai-edge-litert."""
+
+
+def open_backends(
+    model: IntegerModel, names: Iterable[str] | None = None, extra: Mapping[str, Factory] | None = None
+) -> list[tuple[str, Backend | str]]:
+    """Load a model into engines.
+
+    Parameters
+    ----------
+    model : IntegerModel
+    names : iterable of str, optional
+        Which engines; all without it.
+    extra : mapping of str to factory, optional
+        Engines of other folders (``torch``, ``c``).
+
+    Returns
+    -------
+    list of (name, Backend or str)
+        The text is the reason why an engine does not run here.
+
+    Raises
+    ------
+    BadInput
+        For an unknown name, or a model that cannot be printed in a format.
+    """
+    factories = {**ENGINES, **(extra or {})}
+    opened: list[tuple[str, Backend | str]] = []
+    for name in factories if names is None else names:
+        if name not in factories:
+            raise BadInput(f"unknown engine {name!r}, expected one of {', '.join(factories)}")
+        try:
+            opened.append((name, factories[name](model)))
+        except EngineUnavailable as unavailable:
+            opened.append((name, str(unavailable)))
+    return opened

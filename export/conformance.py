@@ -1,0 +1,172 @@
+"""Conformance: every engine against the specification, every layer, byte for byte.
+
+The layers come from the tapped graph, the score again from the shipped file, because an optimiser may treat the
+two differently. Bytes are equal or they are not: there is no tolerance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slewguard.export.backends import Backend, VerdictBackend
+from slewguard.export.execute import run_layers
+from slewguard.export.model import IntegerModel
+from slewguard.export.planes import N_PLANES, Q_MAX
+from slewguard.subimages.contract import SIDE
+
+_CHUNK = 64
+SHIPPED = "score of the shipped file"
+
+
+@dataclass
+class ConformanceRow:
+    """What one engine gave.
+
+    Parameters
+    ----------
+    engine, version : str
+    ran : bool
+        An engine that did not run is equal to nothing; ``reason`` says why.
+    bytes_compared, bytes_different : int
+        Over all layers and the score of the shipped file.
+    verdict_flips : int
+        Sub-images on which the verdict differs from that of the specification.
+    layers : dict of str to int
+        Different bytes of each layer.
+    """
+
+    engine: str
+    version: str = ""
+    ran: bool = False
+    reason: str = ""
+    bytes_compared: int = 0
+    bytes_different: int = 0
+    verdict_flips: int = 0
+    layers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def equal(self) -> bool:
+        """Whether the engine ran and gave the same bytes and verdicts everywhere."""
+        return self.ran and self.bytes_compared > 0 and self.bytes_different == self.verdict_flips == 0
+
+    def count(self, what: str, found: NDArray[np.integer], expected: NDArray[np.integer]) -> None:
+        """Add the different bytes of one output; another shape or type is all different."""
+        self.bytes_compared += expected.size
+        same_form = found.shape == expected.shape and found.dtype == expected.dtype
+        different = int((found != expected).sum()) if same_form else expected.size
+        self.layers[what] = self.layers.get(what, 0) + different
+        self.bytes_different += different
+
+
+@dataclass
+class ConformanceReport:
+    """Rows of a conformance run on ``n`` inputs (sub-images and adversarial ones) of a model."""
+
+    model_sha256: str
+    n: int
+    rows: list[ConformanceRow]
+
+    @property
+    def equal(self) -> bool:
+        """Whether every engine that ran is equal, and one beside the specification itself did."""
+        ran = [row for row in self.rows if row.ran]
+        return all(row.equal for row in ran) and any(row.engine != "numpy" for row in ran)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return the rows as JSON-able data."""
+        return [asdict(row) for row in self.rows]
+
+
+def conformance(
+    model: IntegerModel,
+    planes: NDArray[np.int8],
+    backends: Sequence[tuple[str, Backend | str]],
+    progress: Callable[[int, int], None] | None = None,
+) -> ConformanceReport:
+    """Compare engines with the specification.
+
+    Parameters
+    ----------
+    model : IntegerModel
+        The specification, which the numpy executor runs.
+    planes : int8 array [N, 3, 56, 56]
+        Inputs, to which :func:`adversarial_planes` are added.
+    backends : sequence of (name, Backend or reason)
+        As :func:`slewguard.export.backends.open_backends` gives it.
+    progress : callable, optional
+        Told how many of how many sub-images are done.
+
+    Returns
+    -------
+    ConformanceReport
+    """
+    rows = [
+        ConformanceRow(name, reason=backend)
+        if isinstance(backend, str)
+        else ConformanceRow(name, backend.version, ran=True)
+        for name, backend in backends
+    ]
+    planes = np.concatenate([planes, adversarial_planes(0, model.planes.level)])
+    for start in range(0, len(planes), _CHUNK):
+        part = planes[start : start + _CHUNK]
+        expected = run_layers(model, part)
+        for row, (_, backend) in zip(rows, backends, strict=True):
+            if not isinstance(backend, str):
+                _compare(model, part, expected, backend, row)
+        if progress:
+            progress(start + len(part), len(planes))
+    return ConformanceReport(model.sha256, len(planes), rows)
+
+
+def _compare(
+    model: IntegerModel,
+    planes: NDArray[np.int8],
+    expected: list[NDArray[np.integer]],
+    backend: Backend,
+    row: ConformanceRow,
+) -> None:
+    for layer, found, right in zip(model.layers, backend.layers(planes), expected, strict=True):
+        row.count(layer.name, found, right)
+    right_score = expected[-1][:, 0, 0, 0].astype(np.int8)
+    score = backend.score(planes)
+    row.count(SHIPPED, score, right_score)
+    verdict, _ = model.verdict.verdicts(planes, right_score)
+    if isinstance(backend, VerdictBackend):
+        found_verdict = backend.verdicts(planes)
+    else:
+        found_verdict, _ = model.verdict.verdicts(planes, score)
+    row.verdict_flips += int((found_verdict != verdict).sum())
+
+
+def adversarial_planes(seed: int, level: int = 16) -> NDArray[np.int8]:
+    """Inputs at the edges of the range, where engines that differ would show it.
+
+    Parameters
+    ----------
+    seed : int
+    level : int
+        Value of the two binary planes where they are set.
+
+    Returns
+    -------
+    int8 array [N, 3, 56, 56]
+        All zero, all 127, all -127, nothing but no data, nothing but known sources, a chessboard of both extremes,
+        extremes at random, all values at random, extremes only on a few pixels.
+    """
+    rng = np.random.default_rng(seed)
+    shape = (N_PLANES, SIDE, SIDE)
+    no_data, known = np.zeros((2, *shape), dtype=int)
+    no_data[1] = level
+    known[2] = level
+    chessboard = np.where(np.indices(shape).sum(axis=0) % 2, Q_MAX, -Q_MAX)
+    cases = [np.zeros(shape, dtype=int), np.full(shape, Q_MAX), np.full(shape, -Q_MAX), no_data, known, chessboard]
+    cases += [-chessboard]
+    cases += [rng.choice([-Q_MAX, Q_MAX], size=shape) for _ in range(4)]
+    cases += [rng.integers(-Q_MAX, Q_MAX + 1, size=shape) for _ in range(4)]
+    cases += [rng.choice([-Q_MAX, 0, Q_MAX], size=shape, p=[0.01, 0.98, 0.01]) for _ in range(2)]
+    return np.array(cases, dtype=np.int8)
