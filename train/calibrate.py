@@ -1,0 +1,179 @@
+"""Thresholds with a certificate, from labelled alerts that no network was trained on.
+
+**Veto.** The unit is the sequence: a burst is lost as soon as one of its alerts is vetoed, so its score is the
+lowest of its alerts. Of n burst sequences let t be the r-th lowest score and veto what lies below t. The share of
+the population below t is then at most Beta(r, n - r + 1) distributed, whatever the scores' distribution; the
+largest r for which this stays under the level with the stated confidence is taken (order statistics: Wilks, Ann.
+Math. Stat. 12, 91, 1941; as a classifier: Tong, Feng & Li, Science Advances 4, eaao1659, 2018). At 1 % and 95 %
+the first r needs 299 sequences. With fewer nothing is certified and nothing is vetoed.
+
+**Confirm.** The mirrored rule on false sequences, whose score is the highest of their alerts. A wrong
+confirmation costs what happens today, a false slew; its level is therefore coarser.
+
+**Sanity limits.** What the calibration alerts span, with a margin: alerts beyond it are unlike anything the
+thresholds were set on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slewguard.export.planes import Q_MAX
+from slewguard.export.verdict import VerdictRule
+from slewguard.subimages.contract import BURST_CAUSES, CENTRE, FALSE, SIDE, TriggerSet
+from slewguard.subimages.errors import BadInput
+from slewguard.train.metrics import is_burst
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What the thresholds promise.
+
+    Parameters
+    ----------
+    veto : float
+        Largest share of burst sequences vetoed.
+    confirm : float
+        Largest share of false sequences confirmed.
+    margin : float
+        Relative margin of the sanity limits.
+    """
+
+    veto: float = 0.01
+    confirm: float = 0.05
+    margin: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (0 < self.veto < 1 and 0 < self.confirm < 1 and 0 <= self.margin < 1):
+            raise ValueError("levels lie between 0 and 1, the margin from 0 to 1")
+
+
+def order_rank(n: int, level: float, confidence: float = CONFIDENCE) -> int:
+    """Largest r for which the r-th lowest of n cuts off at most ``level``, with ``confidence``; 0 if none does.
+
+    Parameters
+    ----------
+    n : int
+        Independent draws.
+    level : float
+        Share of the population that may lie below.
+    confidence : float
+        One-sided, over the draw of the n.
+    """
+    from scipy.special import betainc
+
+    rank = np.arange(1, n + 1)
+    # P(Beta(r, n - r + 1) <= level) falls with r.
+    return int((betainc(rank, n - rank + 1, level) >= confidence).sum())
+
+
+def calibrate(
+    score: NDArray[np.int8],
+    planes: NDArray[np.int8],
+    triggers: TriggerSet,
+    levels: Levels | None = None,
+) -> tuple[VerdictRule, dict[str, Any]]:
+    """Set thresholds and sanity limits.
+
+    Parameters
+    ----------
+    score : int8 array [N]
+        The network's scores of the alerts.
+    planes : int8 array [N, 3, 56, 56]
+        Their planes.
+    triggers : TriggerSet
+        The alerts, labelled, none of which the network was trained on.
+    levels : Levels, optional
+
+    Returns
+    -------
+    rule : VerdictRule
+    certificate : dict
+        Population, n, rank, level and one-sided confidence of both thresholds. Where ``certified`` is false
+        there were too few sequences, and the threshold is one that no score passes.
+
+    Raises
+    ------
+    BadInput
+        If there are no labels or no alerts.
+    """
+    levels = levels or Levels()
+    if not len(triggers):
+        raise BadInput("calibration set is empty")
+    burst = _per_sequence(score, triggers.sequence, is_burst(triggers), np.minimum)
+    false = _per_sequence(score, triggers.sequence, triggers.label == FALSE, np.maximum)
+    veto = _statement("burst sequences vetoed", len(burst), levels.veto)
+    confirm = _statement("false sequences confirmed", len(false), levels.confirm)
+    t_veto = int(np.sort(burst)[veto["rank"] - 1]) if veto["certified"] else -128
+    t_confirm = int(np.sort(false)[len(false) - confirm["rank"]]) if confirm["certified"] else 127
+    # Where the classes lie so far apart that the thresholds cross, fewer are confirmed: never more vetoed.
+    t_confirm = max(t_confirm, t_veto - 1)
+    rule = VerdictRule(t_veto, t_confirm, **_limits(planes, levels.margin))
+    certificate = {
+        "population": {
+            "data_sha256": data_hash(triggers),
+            "simulated": triggers.simulated,
+            "alerts": len(triggers),
+            "causes": list(BURST_CAUSES),
+            "exclusions": ["label unclear", "outbursts of known sources"],
+        },
+        "veto": veto,
+        "confirm": confirm,
+    }
+    return rule, certificate
+
+
+def data_hash(triggers: TriggerSet) -> str:
+    """SHA-256 over the sub-images, labels, causes, sequences and catalogue numbers of a trigger set."""
+    digest = hashlib.sha256()
+    columns = {name: triggers.columns.get(name) for name in ("label", "cause", "sequence", "catalogue_id")}
+    for name, values in {"snr": triggers.snr, "mask": triggers.mask, **columns}.items():
+        if values is not None:
+            little = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False)
+            digest.update(f"{name} {little.dtype.str} {little.shape}\n".encode())
+            digest.update(little.tobytes())
+    return digest.hexdigest()
+
+
+def _per_sequence(
+    score: NDArray[np.int8], sequence: NDArray[np.int64], group: NDArray[np.bool_], worst: np.ufunc
+) -> NDArray[np.int8]:
+    names, member = np.unique(sequence[group], return_inverse=True)
+    start = 127 if worst is np.minimum else -128
+    found = np.full(len(names), start, dtype=np.int8)
+    worst.at(found, member, score[group])
+    return found
+
+
+def _statement(what: str, n: int, level: float) -> dict[str, Any]:
+    rank = order_rank(n, level)
+    need = int(np.ceil(np.log(1 - CONFIDENCE) / np.log1p(-level)))
+    text = f"at most {100 * level:g} % of {what}, {100 * CONFIDENCE:g} % one-sided confidence"
+    return {
+        "statement": text if rank else f"nothing: {n} sequences, {need} certify {text}",
+        "certified": rank > 0,
+        "n": n,
+        "rank": rank,
+        "allowed": max(rank - 1, 0),
+        "level": level,
+        "confidence": CONFIDENCE,
+    }
+
+
+def _limits(planes: NDArray[np.int8], margin: float) -> dict[str, int]:
+    valid = (planes[:, 1] == 0).sum(axis=(1, 2)).min()
+    trigger = planes[:, 0, CENTRE, CENTRE].min()
+    saturated = (np.abs(planes[:, 0]) == Q_MAX).sum(axis=(1, 2)).max()
+    return {
+        "min_valid": int(np.floor(valid * (1 - margin))),
+        "min_trigger": int(np.floor(trigger - margin * abs(int(trigger)))),
+        # A few pixels more than none are a bright burst, not an odd image.
+        "max_saturated": min(int(np.ceil(saturated * (1 + margin))) + 9, SIDE * SIDE),
+    }

@@ -1,0 +1,132 @@
+"""From a trigger set to what a network is fed: planes, labels, weights, splits by sequence, and augmentation.
+
+Row 0 and column 0 of the planes are never data, so the field is 55x55 pixels about the trigger pixel [28, 28] and
+the eight flips and rotations about it are exact: each is a permutation of pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slewguard.export.planes import PlaneRule, make_planes
+from slewguard.subimages.contract import FALSE, SIDE, TRUE, TriggerSet
+from slewguard.subimages.errors import BadInput
+
+N_VIEWS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Labelled alerts as planes.
+
+    Parameters
+    ----------
+    planes : int8 array [N, 3, 56, 56]
+    anonymous : int8 array [N, 56, 56]
+        The known-source plane as it is without the catalogue number of the trigger.
+    label : float32 array [N]
+        1 true, 0 false.
+    weight : float32 array [N]
+        So that both classes weigh the same, 1 on average.
+    """
+
+    planes: NDArray[np.int8]
+    anonymous: NDArray[np.int8]
+    label: NDArray[np.float32]
+    weight: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+def split_by_sequence(triggers: TriggerSet, share: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Split a set in two, each sequence whole on one side.
+
+    Parameters
+    ----------
+    triggers : TriggerSet
+    share : float
+        Of the sequences that go to the second part, true and false ones alike.
+    seed : int
+
+    Returns
+    -------
+    first, second : int arrays
+        Indices of the alerts, in rising order.
+    """
+    names, member = np.unique(triggers.sequence, return_inverse=True)
+    is_true = np.bincount(member, weights=triggers.label == TRUE, minlength=len(names)) > 0
+    rng = np.random.default_rng(seed)
+    second = np.zeros(len(names), dtype=bool)
+    for group in (np.flatnonzero(is_true), np.flatnonzero(~is_true)):
+        second[rng.permutation(group)[: round(share * len(group))]] = True
+    return np.flatnonzero(~second[member]), np.flatnonzero(second[member])
+
+
+def make_examples(triggers: TriggerSet, rule: PlaneRule) -> Examples:
+    """Turn a labelled trigger set into planes; alerts with an unclear label are left out.
+
+    Raises
+    ------
+    BadInput
+        If a class is missing.
+    """
+    triggers = triggers.select(np.flatnonzero(triggers.label != -1))
+    label = (triggers.label == TRUE).astype(np.float32)
+    n_true = int(label.sum())
+    if not 0 < n_true < len(label):
+        raise BadInput(f"{n_true} true of {len(label)} labelled alerts: both kinds are needed")
+    planes = make_planes(triggers.snr, triggers.mask, triggers.catalogue_id, rule)
+    unnamed = np.full(len(triggers), -1, dtype=np.int32)
+    anonymous = make_planes(triggers.snr, triggers.mask, unnamed, rule)[:, 2]
+    per_class = {TRUE: len(label) / (2 * n_true), FALSE: len(label) / (2 * (len(label) - n_true))}
+    weight = np.where(label == TRUE, per_class[TRUE], per_class[FALSE]).astype(np.float32)
+    return Examples(planes, anonymous, label, weight)
+
+
+def views() -> NDArray[np.int64]:
+    """Flat pixel numbers of the eight flips and rotations: ``flat[..., views()[k]]`` is view k of flat planes.
+
+    Returns
+    -------
+    int64 array [8, 56 * 56]
+        View 0 is the identity; row 0 and column 0 stay where they are.
+    """
+    pixel = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
+    field = pixel[1:, 1:]
+    found = []
+    for flipped in (field, field.T):
+        for turns in range(4):
+            view = pixel.copy()
+            view[1:, 1:] = np.rot90(flipped, turns)
+            found.append(view.ravel())
+    return np.stack(found)
+
+
+def augment(examples: Examples, index: NDArray[np.intp], drop_id: float, rng: np.random.Generator) -> NDArray[np.int8]:
+    """Planes of a batch, each in one of its eight views, some without their catalogue number.
+
+    Parameters
+    ----------
+    examples : Examples
+    index : int array [B]
+    drop_id : float
+        Share of alerts that lose the catalogue number: other people's files may not tell it.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    int8 array [B, 3, 56, 56]
+    """
+    planes = examples.planes[index]
+    drop = rng.random(len(index)) < drop_id
+    planes[drop, 2] = examples.anonymous[index[drop]]
+    chosen = _VIEWS[rng.integers(N_VIEWS, size=len(index))]
+    flat = np.take_along_axis(planes.reshape(len(index), 3, -1), chosen[:, None, :], axis=2)
+    return flat.reshape(planes.shape)
+
+
+_VIEWS = views()

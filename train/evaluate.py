@@ -1,0 +1,53 @@
+"""Evaluation of whatever training or export wrote: a run folder, a flight package, a ``model.json``, a baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from slewguard.export.execute import NumpyClassifier
+from slewguard.export.model import load_model
+from slewguard.subimages.contract import TriggerSet
+from slewguard.subimages.errors import BadInput
+from slewguard.train.baseline import FILE, load_baseline
+from slewguard.train.metrics import evaluate
+
+
+def evaluate_run(path: str | Path, triggers: TriggerSet, *, seed: int = 0) -> dict[str, Any]:
+    """Measure a trained classifier on a labelled trigger set.
+
+    Parameters
+    ----------
+    path : path-like
+        Run folder or flight package, or its ``model.json``.
+    triggers : TriggerSet
+        With labels.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        Figures of :func:`slewguard.train.metrics.evaluate`, and ``model`` (``name``, ``sha256``,
+        ``certificate``).
+
+    Raises
+    ------
+    BadInput
+        If there is no classifier at ``path``, or no labels.
+    """
+    path = Path(path)
+    file = path / "model.json" if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        if not (path / FILE).exists():
+            raise BadInput(f"holds neither model.json nor {FILE}", path)
+        baseline = load_baseline(path)
+        about = {"name": baseline.name, "sha256": baseline.sha256, "certificate": None}
+        return {"model": about, **evaluate(baseline.scores(triggers), triggers, seed=seed)}
+    model = load_model(file)
+    judgement = NumpyClassifier(model).judge(triggers)
+    certificate = dict(model.certificate) or None
+    return {
+        "model": {"name": model.name, "sha256": model.sha256, "certificate": certificate},
+        **evaluate(judgement.score, triggers, judgement, seed=seed),
+    }

@@ -1,0 +1,301 @@
+"""What a classifier is worth on a labelled trigger set, with the n and the 95 % interval of every figure.
+
+Scores are higher for true alerts. Of the figures, *area under the curve*, *accuracy* and *rejection at
+retention* look at the scores alone and read their cut on the set itself, so they describe it; *certified* counts
+the verdicts, whose thresholds were set elsewhere.
+
+Alerts of one event are alike. The bootstrap therefore draws sequences, not alerts, and the exact intervals count
+as many trials as there are sequences.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slewguard.subimages.contract import BURST_CAUSES, FALSE, TRUE, TriggerSet
+from slewguard.subimages.errors import BadInput
+from slewguard.subimages.intervals import clopper_pearson
+from slewguard.subimages.verdict import Judgement, Verdict
+
+CONFIDENCE = 0.95
+RETENTIONS = ("0.95", "0.99", "0.998")
+_DRAWS = 1000
+Share = dict[str, Any]
+
+
+def share(hits: int, n: int, trials: int | None = None) -> Share:
+    """Share with its n and exact 95 % interval, as results hold it.
+
+    Parameters
+    ----------
+    hits, n : int
+        Successes among ``n``; the value is None where ``n`` is 0.
+    trials : int, optional
+        Independent trials behind the ``n``, such as sequences. The same share of these need not be a whole
+        number; the interval then covers those of both neighbours.
+    """
+    if n == 0:
+        return {"value": None, "lo": 0.0, "hi": 1.0, "n": 0}
+    trials = n if trials is None else trials
+    lo = clopper_pearson(hits * trials // n, trials, CONFIDENCE)[0]
+    hi = clopper_pearson(-(-hits * trials // n), trials, CONFIDENCE)[1]
+    return {"value": hits / n, "lo": lo, "hi": hi, "n": n}
+
+
+def is_burst(triggers: TriggerSet) -> NDArray[np.bool_]:
+    """Whether each alert is of a burst: the alerts that carry the certificate. bool [N].
+
+    A true alert of which the cause is not known counts as one, because it may be.
+    """
+    unknown = (triggers.cause == "") & (triggers.label == TRUE)
+    return np.isin(triggers.cause, BURST_CAUSES) | unknown
+
+
+def auc(score: NDArray[Any], label: NDArray[Any]) -> float | None:
+    """Area under the receiver operating characteristic: P(true > false) + P(equal) / 2.
+
+    Parameters
+    ----------
+    score : array [N]
+    label : array [N]
+        1 true, 0 false.
+
+    Returns
+    -------
+    float or None
+        None where a class is missing.
+    """
+    true, false = _counts(score, label, np.ones(len(score)))
+    return _auc(true, false)
+
+
+def rejection_at_retention(score: NDArray[Any], label: NDArray[Any], retention: float) -> float | None:
+    """Share of false alerts below the highest cut that keeps the given share of true ones.
+
+    An alert is lost if its score lies *below* the cut; one that equals it is kept.
+
+    Returns
+    -------
+    float or None
+        None where the retention allows less than one loss, or a class is missing.
+    """
+    true, false = _counts(score, label, np.ones(len(score)))
+    return _rejection(true, false, retention)
+
+
+def evaluate(
+    score: NDArray[Any],
+    triggers: TriggerSet,
+    judgement: Judgement | None = None,
+    *,
+    centre: float = 0.0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measure a classifier on a labelled trigger set.
+
+    Parameters
+    ----------
+    score : array [N]
+        One score an alert, of any real type.
+    triggers : TriggerSet
+        With labels; the unclear ones are left out.
+    judgement : Judgement, optional
+        Verdicts at the classifier's own thresholds; without them the ``certified`` figures are None.
+    centre : float
+        Accuracy calls an alert true from this score on.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        ``n_true``, ``n_false``, ``n_unclear``, ``auc``, ``auc_interval``, ``accuracy``, ``accuracy_interval``,
+        ``rejection_at_retention``, ``certified`` and ``per_cause``; shares are ``{"value", "lo", "hi", "n"}``.
+
+    Raises
+    ------
+    BadInput
+        If there are no labels, or none that is true or false.
+    """
+    label = triggers.label
+    if len(score) != len(triggers):
+        raise ValueError(f"{len(score)} scores for {len(triggers)} alerts")
+    if not np.isin(label, (TRUE, FALSE)).any():
+        raise BadInput("trigger set holds no alert labelled true or false")
+    known = np.flatnonzero(label != -1)
+    label, sequence, cause = label[known], triggers.sequence[known], triggers.cause[known]
+    score = np.asarray(score)[known]
+    # The network is not asked about these, and what it is not asked it cannot veto.
+    kept = triggers.rejected[known] != 0
+    rank = np.unique(score, return_inverse=True)[1]
+    rank = np.where(kept, rank.max(initial=0) + 1, rank)
+    verdict = None if judgement is None else judgement.verdict[known]
+
+    draws = _bootstrap(rank, label, sequence, seed)
+    correct = (score >= centre) == (label == TRUE)
+    value = auc(rank, label)
+    result: dict[str, Any] = {
+        "n_true": int((label == TRUE).sum()),
+        "n_false": int((label == FALSE).sum()),
+        "n_unclear": len(triggers) - len(known),
+        "auc": value,
+        "auc_interval": _interval(draws["auc"], len(label)),
+        "accuracy": float(correct.mean()),
+        "accuracy_interval": _clustered(correct, sequence),
+        "rejection_at_retention": {key: _rejection_share(rank, label, sequence, key, draws[key]) for key in RETENTIONS},
+        "certified": _certified(verdict, label, is_burst(triggers)[known], cause == "outburst", sequence),
+    }
+    del result["accuracy_interval"]["value"]
+    cut = _cut(np.bincount(rank[label == TRUE]).astype(float), 0.99)
+    result["per_cause"] = {
+        str(name): _one_cause(cause == name, rank, cut, verdict, sequence) for name in np.unique(cause)
+    }
+    return result
+
+
+def _counts(
+    score: NDArray[Any], label: NDArray[Any], weight: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Histograms of the true and of the false over the distinct scores, in rising order."""
+    rank = np.unique(score, return_inverse=True)[1]
+    bins = int(rank.max(initial=-1)) + 1
+    true, false = label == TRUE, label == FALSE
+    return (
+        np.bincount(rank[true], weights=weight[true], minlength=bins),
+        np.bincount(rank[false], weights=weight[false], minlength=bins),
+    )
+
+
+def _auc(true: NDArray[np.float64], false: NDArray[np.float64]) -> float | None:
+    if not true.sum() or not false.sum():
+        return None
+    below = np.cumsum(false) - false
+    return float((true * (below + false / 2)).sum() / (true.sum() * false.sum()))
+
+
+def _cut(true: NDArray[np.float64], retention: float) -> int | None:
+    """Highest score, as its rank, with at most the allowed losses below it."""
+    # The margin keeps 0.05 * 100, which is 4.999... in binary, at five losses.
+    allowed = np.floor((1 - retention) * true.sum() + 1e-9)
+    if allowed < 1:
+        return None
+    return int(np.searchsorted(np.cumsum(true), allowed, side="right"))
+
+
+def _rejection(true: NDArray[np.float64], false: NDArray[np.float64], retention: float) -> float | None:
+    cut = _cut(true, retention)
+    return None if cut is None or not false.sum() else float(false[:cut].sum() / false.sum())
+
+
+def _bootstrap(
+    rank: NDArray[np.intp], label: NDArray[Any], sequence: NDArray[np.int64], seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Draw sequences again and again, those with a true alert and those without apart."""
+    rng = np.random.default_rng(seed)
+    _, member = np.unique(sequence, return_inverse=True)
+    is_true = np.bincount(member, weights=label == TRUE) > 0
+    found: dict[str, list[float]] = {"auc": [], **{key: [] for key in RETENTIONS}}
+    bins = int(rank.max(initial=0)) + 1
+    true, false = label == TRUE, label == FALSE
+    for _ in range(_DRAWS):
+        times = np.zeros(len(is_true))
+        for group in (np.flatnonzero(is_true), np.flatnonzero(~is_true)):
+            if len(group):
+                times[group] = np.bincount(rng.integers(len(group), size=len(group)), minlength=len(group))
+        weight = times[member]
+        drawn_true = np.bincount(rank[true], weights=weight[true], minlength=bins)
+        drawn_false = np.bincount(rank[false], weights=weight[false], minlength=bins)
+        for key, value in (
+            ("auc", _auc(drawn_true, drawn_false)),
+            *((key, _rejection(drawn_true, drawn_false, float(key))) for key in RETENTIONS),
+        ):
+            if value is not None:
+                found[key].append(value)
+    return {key: np.array(values) for key, values in found.items()}
+
+
+def _interval(draws: NDArray[np.float64], n: int) -> Share:
+    if not len(draws):
+        return {"lo": None, "hi": None, "n": n}
+    tail = (1 - CONFIDENCE) / 2
+    lo, hi = np.quantile(draws, [tail, 1 - tail])
+    return {"lo": float(lo), "hi": float(hi), "n": n}
+
+
+def _rejection_share(
+    rank: NDArray[np.intp], label: NDArray[Any], sequence: NDArray[np.int64], key: str, draws: NDArray[np.float64]
+) -> Share:
+    n_true, n_false = int((label == TRUE).sum()), int((label == FALSE).sum())
+    value = rejection_at_retention(rank, label, float(key))
+    if value is None:
+        need = int(np.ceil(1 / (1 - float(key)) - 1e-9))
+        reason = "no false alerts" if not n_false else f"{n_true} true alerts, {need} allow the first loss"
+        return {"value": None, "lo": None, "hi": None, "n": n_false, "reason": reason}
+    found: Share = {"value": value, **_interval(draws, n_false), "reason": None}
+    if found["lo"] == found["hi"]:
+        # Where nothing varies between draws the bootstrap knows no uncertainty; the exact interval does.
+        exact = share(round(value * n_false), n_false, len(np.unique(sequence[label == FALSE])))
+        found |= {"lo": exact["lo"], "hi": exact["hi"], "reason": "no spread between draws: exact interval"}
+    return found
+
+
+def _clustered(hit: NDArray[np.bool_], sequence: NDArray[np.int64]) -> Share:
+    return share(int(hit.sum()), len(hit), len(np.unique(sequence)))
+
+
+def _certified(
+    verdict: NDArray[np.uint8] | None,
+    label: NDArray[Any],
+    burst: NDArray[np.bool_],
+    outburst: NDArray[np.bool_],
+    sequence: NDArray[np.int64],
+) -> dict[str, Share | None]:
+    names = (
+        "retention_bursts",
+        "retention_burst_sequences",
+        "retention_outbursts",
+        "rejection",
+        "abstained_true",
+        "abstained_false",
+    )
+    if verdict is None:
+        return dict.fromkeys(names)
+    veto, abstain = verdict == Verdict.VETO, verdict == Verdict.ABSTAIN
+
+    def of(group: NDArray[np.bool_], hit: NDArray[np.bool_]) -> Share:
+        return _clustered(hit[group], sequence[group])
+
+    lost = len(np.unique(sequence[burst & veto]))
+    n_sequences = len(np.unique(sequence[burst]))
+    values = (
+        of(burst, ~veto),
+        share(n_sequences - lost, n_sequences),
+        of(outburst, ~veto),
+        of(label == FALSE, veto),
+        of(label == TRUE, abstain),
+        of(label == FALSE, abstain),
+    )
+    return dict(zip(names, values, strict=True))
+
+
+def _one_cause(
+    group: NDArray[np.bool_],
+    rank: NDArray[np.intp],
+    cut: int | None,
+    verdict: NDArray[np.uint8] | None,
+    sequence: NDArray[np.int64],
+) -> dict[str, Any]:
+    def of(hit: NDArray[np.bool_] | None) -> Share | None:
+        return None if hit is None else _clustered(hit[group], sequence[group])
+
+    return {
+        "n": int(group.sum()),
+        "sequences": len(np.unique(sequence[group])),
+        "below_cut_at_0.99": of(None if cut is None else rank < cut),
+        "vetoed": of(None if verdict is None else verdict == Verdict.VETO),
+        "confirmed": of(None if verdict is None else verdict == Verdict.CONFIRM),
+        "abstained": of(None if verdict is None else verdict == Verdict.ABSTAIN),
+    }

@@ -1,0 +1,351 @@
+"""From the trained network to integers: folding, scales, Brevitas layers that train on the flight grid, IntegerModel.
+
+All scales are powers of two and fixed before quantisation-aware training starts, so that a real number of the
+network is an integer times a known power of two, exactly, in float32 (see :mod:`slewguard.export.model`):
+
+* activations: from the *maximum* over a calibration sample. The few largest values are the trigger peak; clipping
+  them at a percentile costs the rejection. The score alone may saturate, for 1 % of the sample;
+* weights: 6 bits, one scale a channel, from the folded weights' maximum;
+* biases: n + 1/2 in units of the accumulator, inside the training loop, so that no accumulator is ever a tie.
+
+In the model's own integers weights and biases are doubled (even weights, odd biases): for 6-bit weights ``w6`` and
+scales ``sx``, ``sw``, ``sy`` the shift is ``s = 1 - log2(sx sw / sy)``, and ``s >= 2`` bounds ``sx sw / sy`` by 1/2.
+
+Brevitas is 5 to 10 times slower than torch when scales are learned and statistics collected. With the scales
+constant, the layers channels-last and no quantised tensors passed between layers, it is about twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slewguard.export.flight import LayerShape
+from slewguard.export.model import MAX_ACCUMULATOR, SHIFTS, IntegerModel, Layer
+from slewguard.export.planes import Q_MAX, PlaneRule
+from slewguard.export.verdict import VerdictRule
+from slewguard.train.nets import INPUT_LOG2, FlightNet, pad
+
+WEIGHT_BITS = 6
+W_MAX = 2 ** (WEIGHT_BITS - 1) - 1
+SATURATED = 0.01
+"""Share of the calibration alerts whose score may lie beyond the scale."""
+
+# Weights may grow in training; a quarter above what they need at its start is left free.
+_ROOM = 1.25
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One layer's shape and its integer grid.
+
+    Parameters
+    ----------
+    shape : LayerShape
+    input_max : int
+        Largest magnitude of an input.
+    in_log2, out_log2 : int
+        One unit of the input (output) is 2^-log2 of the network's real number.
+    shift : tuple of int
+        s of each output channel.
+    signed : bool
+        int8 output, else uint8.
+    """
+
+    shape: LayerShape
+    input_max: int
+    in_log2: int
+    out_log2: int
+    shift: tuple[int, ...]
+    signed: bool
+
+    @property
+    def weight_scale(self) -> Tensor:
+        """Value of one unit of a 6-bit weight, float32 [out, 1, 1, 1]."""
+        exponent = 1 - torch.tensor(self.shift) - self.out_log2 + self.in_log2
+        return torch.ldexp(torch.ones(len(exponent)), exponent).view(-1, 1, 1, 1)
+
+    @property
+    def accumulator_scale(self) -> Tensor:
+        """Value of one unit of the 6-bit accumulator, float32 [out]."""
+        return self.weight_scale.flatten() * 2.0**-self.in_log2
+
+
+class QuantLayer(nn.Module):
+    """A Brevitas convolution on its grid; the clamp at 0 of the unsigned output is the rectifier."""
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__()
+        from brevitas.nn import QuantConv2d
+
+        shape = grid.shape
+        self.grid = grid
+        self.conv = QuantConv2d(
+            shape.inputs,
+            shape.outputs,
+            shape.kernel,
+            shape.stride,
+            groups=shape.inputs if shape.op == "depthwise_conv2d" else 1,
+            **_quantisers(grid),
+        )
+        for proxy in (self.conv.weight_quant, self.conv.bias_quant, self.conv.output_quant):
+            proxy.skip_create_quant_tensor = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Real output, each an integer of the grid times its scale."""
+        out: Tensor = self.conv(pad(x, self.grid.shape))
+        return out
+
+    def integers(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Weights and biases of the integer model: int8 [out, in, height, width] even, int32 [out] odd."""
+        with torch.no_grad():
+            weight = self.conv.weight_quant(self.conv.weight) / self.grid.weight_scale
+            bias = self.conv.bias_quant(self.conv.bias) / self.grid.accumulator_scale
+        return (2 * weight).numpy().astype(np.int8), (2 * bias).numpy().astype(np.int32)
+
+    @torch.no_grad()
+    def bound(self) -> None:
+        """Shrink the channels whose accumulator could reach 2^19, which the integer model forbids."""
+        scale = self.grid.weight_scale
+        weight = self.conv.weight
+        taps = weight[0].numel()
+        magnitude = weight.abs().sum(dim=(1, 2, 3)) / scale.flatten()
+        bias = 2 * (self.conv.bias / self.grid.accumulator_scale).abs() + 1
+        room = (MAX_ACCUMULATOR - 1 - bias) / (2 * self.grid.input_max) - taps / 2
+        over = magnitude > room
+        if over.any():
+            weight[over] *= (room / magnitude)[over].view(-1, 1, 1, 1)
+
+
+class QuantNet(nn.Module):
+    """The network on the integer grid. Input float32 [N, 3, 56, 56] real planes, output float32 [N] scores."""
+
+    def __init__(self, grids: tuple[Grid, ...]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(QuantLayer(grid) for grid in grids)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Score of each sub-image, as a real number."""
+        return self.outputs(x)[-1].flatten()
+
+    def outputs(self, x: Tensor) -> list[Tensor]:
+        """Real outputs of every layer, [N, out, rows, columns]."""
+        found = []
+        for layer in self.layers:
+            x = layer(x)
+            found.append(x)
+        return found
+
+    def bound(self) -> None:
+        """Keep every accumulator under 2^19; called after each step of training."""
+        for layer in self.layers:
+            layer.bound()
+
+
+def fold(net: FlightNet) -> list[tuple[Tensor, Tensor]]:
+    """Fold batch normalisation into the convolutions.
+
+    Returns
+    -------
+    list of (weight [out, in, height, width], bias [out])
+    """
+    folded = []
+    with torch.no_grad():
+        for conv, norm in zip(net.convs, net.norms, strict=False):
+            gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            folded.append((conv.weight * gain.view(-1, 1, 1, 1), norm.bias - norm.running_mean * gain))
+        last = net.convs[-1]
+        folded.append((last.weight.clone(), last.bias.clone()))
+    return folded
+
+
+@torch.no_grad()
+def quantise(net: FlightNet, sample: Tensor) -> QuantNet:
+    """Put a trained float network on the integer grid, ready for quantisation-aware training.
+
+    Parameters
+    ----------
+    net : FlightNet
+    sample : float32 tensor [N, 3, 56, 56]
+        Real planes of the calibration sample.
+    """
+    folded = fold(net)
+    grids: list[Grid] = []
+    x, in_log2 = sample, INPUT_LOG2
+    for shape, (weight, bias) in zip(net.shapes, folded, strict=True):
+        groups = shape.inputs if shape.op == "depthwise_conv2d" else 1
+        x = F.conv2d(pad(x, shape), weight, bias, shape.stride, groups=groups)
+        last = shape is net.shapes[-1]
+        x = x if last else F.relu(x)
+        top = _score_top(x) if last else float(x.max())
+        input_max = 255 if grids else Q_MAX
+        grid = Grid(shape, input_max, in_log2, _log2_of(top, 127 if last else 255), (), last)
+        grids.append(_with_shifts(grid, weight))
+        in_log2 = grids[-1].out_log2
+    quantised = QuantNet(tuple(grids))
+    for layer, (weight, bias) in zip(quantised.layers, folded, strict=True):
+        layer.conv.weight.copy_(weight)
+        layer.conv.bias.copy_(bias)
+    quantised.bound()
+    return quantised
+
+
+@torch.no_grad()
+def rescale_score(net: QuantNet, sample: Tensor) -> QuantNet:
+    """Give the trained network's score the scale at which at most 1 % of the sample saturates.
+
+    Only the shift of the last layer follows; no weight and no bias changes.
+    """
+    *before, last = net.layers
+    x = sample
+    for layer in before:
+        x = layer(x)
+    conv = last.conv
+    weight, bias = conv.weight_quant(conv.weight), conv.bias_quant(conv.bias)
+    free = F.conv2d(pad(x, last.grid.shape), weight, bias, last.grid.shape.stride)
+    # The weights' scale stays, so a coarser score takes a larger shift.
+    step = max(
+        min(_log2_of(_score_top(free), 127) - last.grid.out_log2, last.grid.shift[0] - SHIFTS[0]),
+        last.grid.shift[0] - SHIFTS[1],
+    )
+    grid = replace(last.grid, out_log2=last.grid.out_log2 + step, shift=tuple(s - step for s in last.grid.shift))
+    rescaled = QuantNet((*(layer.grid for layer in before), grid))
+    for to, of in zip(rescaled.layers, net.layers, strict=True):
+        to.conv.weight.copy_(of.conv.weight)
+        to.conv.bias.copy_(of.conv.bias)
+    return rescaled
+
+
+def to_integer_model(
+    net: QuantNet,
+    name: str,
+    planes: PlaneRule,
+    verdict: VerdictRule | None = None,
+    certificate: Mapping[str, Any] | None = None,
+) -> IntegerModel:
+    """Read the integers off the network.
+
+    Raises
+    ------
+    BadInput
+        If a layer breaks the tie-free construction; :meth:`QuantNet.bound` in the loop prevents it.
+    """
+    layers = []
+    for layer in net.layers:
+        grid, shape = layer.grid, layer.grid.shape
+        weights, bias = layer.integers()
+        lo, hi = (-128, 127) if grid.signed else (0, 255)
+        shift = np.array(grid.shift, dtype=np.uint8)
+        layers.append(Layer(shape.name, shape.op, weights, bias, shift, shape.stride, shape.pad, lo, hi, grid.out_log2))
+    return IntegerModel(name, planes, tuple(layers), verdict or VerdictRule(), certificate or {})
+
+
+@torch.no_grad()
+def from_integer_model(model: IntegerModel) -> QuantNet:
+    """Rebuild the Brevitas network from the integers.
+
+    Raises
+    ------
+    ValueError
+        If a kernel is not square.
+    """
+    grids, in_log2 = [], INPUT_LOG2
+    for layer in model.layers:
+        out, inner, height, width = layer.weights.shape
+        if height != width:
+            raise ValueError(f"layer {layer.name}: kernel of {height}x{width} is not square")
+        op: Any = layer.op
+        inputs = out if layer.depthwise else inner
+        shape = LayerShape(layer.name, op, inputs, out, height, layer.stride, layer.pad)
+        shift = tuple(int(s) for s in layer.shift)
+        input_max = 255 if grids else Q_MAX
+        grids.append(Grid(shape, input_max, in_log2, layer.out_log2, shift, layer.lo < 0))
+        in_log2 = layer.out_log2
+    net = QuantNet(tuple(grids))
+    for own, layer in zip(net.layers, model.layers, strict=True):
+        grid = own.grid
+        own.conv.weight.copy_(torch.from_numpy(layer.weights / 2).float() * grid.weight_scale)
+        own.conv.bias.copy_(torch.from_numpy(layer.bias / 2).float() * grid.accumulator_scale)
+    return net.eval()
+
+
+def _log2_of(top: float, steps: int) -> int:
+    """Finest power of two at which ``top`` still fits into ``steps``."""
+    return math.floor(math.log2(steps / max(top, 2.0**-20)))
+
+
+def _score_top(score: Tensor) -> float:
+    return float(torch.quantile(score.flatten().abs(), 1 - SATURATED, interpolation="higher"))
+
+
+def _with_shifts(grid: Grid, weight: Tensor) -> Grid:
+    """Finest weight scales that hold the weights and bound the accumulator; a coarser output where s < 2."""
+    flat = weight.flatten(1).abs()
+    most = MAX_ACCUMULATOR / (2 * grid.input_max * _ROOM)
+    unit = torch.maximum(flat.amax(1) / W_MAX, flat.sum(1) / most).clamp(min=2.0**-30)
+    finest = torch.floor(1 - torch.log2(unit)).int() + grid.in_log2 - grid.out_log2
+    lack = max(SHIFTS[0] - int(finest.min()), 0)
+    shift = tuple(int(s) for s in (finest + lack).clamp(max=SHIFTS[1]))
+    return replace(grid, out_log2=grid.out_log2 - lack, shift=shift)
+
+
+def _quantisers(grid: Grid) -> dict[str, Any]:
+    """Brevitas quantisers with constant scales for weights, biases and outputs."""
+    from brevitas.core.bit_width import BitWidthConst
+    from brevitas.core.function_wrapper import Identity, RoundSte, TensorClamp
+    from brevitas.core.quant import IntQuant, RescalingIntQuant
+    from brevitas.core.scaling import ConstScaling
+    from brevitas.core.utils import SingleArgStatelessBuffer
+    from brevitas.core.zero_point import ZeroZeroPoint
+    from brevitas.inject import ExtendedInjector
+    from brevitas.proxy.parameter_quant import BiasQuantProxyFromInjector, WeightQuantProxyFromInjector
+    from brevitas.proxy.runtime_quant import ActQuantProxyFromInjector
+
+    def quantiser(proxy: type, scale: Tensor, bits: int, signed: bool, narrow: bool, rounding: nn.Module) -> Any:
+        class Quantiser(ExtendedInjector):
+            proxy_class = proxy
+            requires_input_scale = False
+
+        return Quantiser.let(
+            signed=signed,
+            narrow_range=narrow,
+            tensor_quant=RescalingIntQuant(
+                IntQuant(narrow, signed, Identity(), rounding, TensorClamp()),
+                ConstScaling(scale),
+                SingleArgStatelessBuffer(1.0),
+                ZeroZeroPoint(),
+                BitWidthConst(bits),
+            ),
+        )
+
+    return {
+        "weight_quant": quantiser(WeightQuantProxyFromInjector, grid.weight_scale, WEIGHT_BITS, True, True, RoundSte()),
+        # Twice the accumulator's range is 20 bits.
+        "bias_quant": quantiser(BiasQuantProxyFromInjector, grid.accumulator_scale, 20, True, False, HalfOddSte()),
+        "output_quant": quantiser(
+            ActQuantProxyFromInjector, torch.tensor(2.0**-grid.out_log2), 8, grid.signed, False, RoundSte()
+        ),
+    }
+
+
+class HalfOddSte(nn.Module):
+    """Nearest n + 1/2, with the gradient of the identity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from brevitas.core.function_wrapper import RoundSte
+
+        self.round = RoundSte()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Snap each element."""
+        snapped: Tensor = self.round(x - 0.5) + 0.5
+        return snapped
