@@ -52,7 +52,7 @@ def compiler_version() -> str:
     return _run([find_tool("cc", "gcc"), "--version"]).stdout.splitlines()[0]
 
 
-def _run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[object]) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
 
 
