@@ -58,7 +58,7 @@ class EngineUnavailable(Exception):
 
 
 Factory: TypeAlias = Callable[[IntegerModel], Backend]
-"""Loads a model into an engine, or raises :class:`EngineUnavailable`."""
+"""Loads a model into an engine, or raises EngineUnavailable, ImportError or BadInput with the reason."""
 
 
 class NumpyBackend:
@@ -209,7 +209,7 @@ def open_backends(
     Raises
     ------
     BadInput
-        For an unknown name, or a model that cannot be printed in a format.
+        For an unknown name.
     """
     factories = {**ENGINES, **(extra or {})}
     opened: list[tuple[str, Backend | str]] = []
@@ -218,6 +218,6 @@ def open_backends(
             raise BadInput(f"unknown engine {name!r}, expected one of {', '.join(factories)}")
         try:
             opened.append((name, factories[name](model)))
-        except EngineUnavailable as unavailable:
-            opened.append((name, str(unavailable)))
+        except (EngineUnavailable, ImportError, BadInput) as error:
+            opened.append((name, _reason(error)))
     return opened

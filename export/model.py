@@ -45,6 +45,7 @@ MAX_WEIGHT = 62
 MAX_ACCUMULATOR = 2**19
 SHIFTS = (2, 20)
 MAX_LAYERS = 100
+_MAX_FILE = 16_000_000
 
 Shape = tuple[int, int, int]
 
@@ -276,13 +277,10 @@ def load_model(path: str | Path) -> IntegerModel:
     BadInput
         With the file and the fault, if it is not a model, breaks a rule or does not match its own hash.
     """
-    path = Path(path)
+    from slewguard.subimages.paths import read_bytes
+
     try:
-        if path.stat().st_size > 16_000_000:
-            raise BadInput("larger than 16 MB, not a slewguard model", path)
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInput(error.strerror or "cannot be read", path) from error
+        text = read_bytes(path, _MAX_FILE).decode()
     except UnicodeDecodeError as error:
         raise BadInput("not a text file", path) from error
     try:
