@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -104,12 +106,13 @@ def write_triggers_hdf5(path: str | Path, triggers: TriggerSet) -> None:
     }
     with atomic_output(path) as beside:
         try:
-            # A fixed range of formats: the bytes do not follow the HDF5 version, and HDF5 1.10 can read them.
-            with h5py.File(beside, "w", libver=("earliest", "v110")) as file:
-                file.attrs["format"] = FORMAT
+            # A fixed range of formats: the bytes do not follow the HDF5 version, HDF5 1.8 can read them, and
+            # since 1.8 metadata carry checksums. Texts of fixed length need no heap, which has none.
+            with h5py.File(beside, "w", libver=("v108", "v108")) as file:
+                file.attrs["format"] = np.bytes_(FORMAT)
                 file.attrs["version"] = VERSION
                 file.attrs["simulated"] = bool(triggers.simulated)
-                file.attrs["provenance"] = provenance
+                file.attrs["provenance"] = np.bytes_(provenance)
                 for name, values in arrays.items():
                     file.create_dataset(name, data=values, track_times=False)
         except RuntimeError as error:  # what h5py makes of a disk that fills up while the file is closed
@@ -125,7 +128,7 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
         If it holds what JSON cannot.
     """
     try:
-        return json.dumps(dict(provenance), sort_keys=True, allow_nan=False)
+        return json.dumps(dict(provenance), sort_keys=True, allow_nan=False)  # ASCII
     except (TypeError, ValueError) as error:
         raise BadInput(f"provenance is not JSON-able: {error}") from None
 
@@ -162,7 +165,7 @@ def _load(path: Path) -> TriggerSet:
     import h5py
 
     with h5py.File(path, "r") as file:
-        simulated, provenance = _attributes(file)
+        simulated, provenance = _attributes(file, path)
         size = path.stat().st_size
         snr_set = _data_set(file, "snr", size)
         mask_set = _data_set(file, "mask", size)
@@ -186,6 +189,8 @@ def _load(path: Path) -> TriggerSet:
         for name in COLUMNS:
             found = _data_set(file, name, size)
             if found is not None:
+                if found.dtype.kind == "O":
+                    _check_heaps(path, file)
                 columns[name] = _column(name, found, n)
     return TriggerSet(snr, mask, columns, simulated, provenance)
 
@@ -203,31 +208,65 @@ def to_codes(values: NDArray[Any]) -> NDArray[np.uint8]:
         return np.where(valid, values, 255).astype(np.uint8)
 
 
-def _attributes(file: Any) -> tuple[bool, dict[str, Any]]:
+def _attributes(file: Any, path: Path) -> tuple[bool, dict[str, Any]]:
     """Return ``simulated`` and ``provenance``; of other people's files no attribute is asked."""
-    ours = file.attrs.get("format")
-    if isinstance(ours, bytes):
-        ours = ours.decode("ascii", "replace")
-    ours = isinstance(ours, str) and ours == FORMAT
-    if ours and "version" in file.attrs:
-        version = file.attrs["version"]
-        if not isinstance(version, (int, np.integer)) or version != VERSION:
-            raise BadInput(f"version {version!s:.40} of the format is not known, expected {VERSION}")
-    simulated = file.attrs.get("simulated", False)
-    if not isinstance(simulated, (bool, np.bool_, int, np.integer)):
-        if ours:
-            raise BadInput("attribute 'simulated' is not a boolean")
-        simulated = False
-    text = file.attrs.get("provenance", "{}")
-    if not isinstance(text, (str, bytes)):
-        text = ""
+    ours = _attribute(file, path, "format") == FORMAT
+    version = _attribute(file, path, "version")
+    if ours and version is not None and version != VERSION:
+        raise BadInput(f"version {version!s:.40} of the format is not known, expected {VERSION}")
+    simulated = _attribute(file, path, "simulated")
+    if ours and not isinstance(simulated, (int, type(None))):
+        raise BadInput("attribute 'simulated' is not a boolean")
+    text = _attribute(file, path, "provenance")
     try:
-        provenance = provenance_from(text)
+        provenance = {} if text is None else provenance_from(str(text))
     except BadInput:
         if ours:
             raise
         provenance = {}
-    return bool(simulated), provenance
+    return simulated in (1, "True", "true"), provenance
+
+
+def _attribute(file: Any, path: Path, name: str) -> bool | int | str | None:
+    """Return an attribute of the file if it is one number or text, else None."""
+    if name not in file.attrs:
+        return None
+    kept = file.attrs.get_id(name)
+    if kept.shape != () or kept.dtype.kind not in "biuSO":
+        return None
+    if kept.dtype.kind == "O":
+        _check_heaps(path, file)
+    value = file.attrs[name]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if isinstance(value, str) else None
+
+
+def _check_heaps(path: Path, file: Any) -> None:
+    """Refuse heaps of texts of variable length on which the HDF5 library (2.0 and before) loops for ever.
+
+    It steps over the objects of a heap by their sizes and does not notice a step of zero. The layout is that of
+    the HDF5 File Format Specification, section III.E (global heap): signature, version, three unused bytes, size
+    of the heap; then per object its number, count, four unused bytes and its size.
+    """
+    if file.id.get_create_plist().get_sizes() != (8, 8):
+        raise BadInput("holds texts of variable length in a form of HDF5 that is not read")
+    with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for heap in re.finditer(rb"GCOL\x01", content):
+            size = int.from_bytes(content[heap.start() + 8 : heap.start() + 16], "little")
+            at, end = heap.start() + 16, heap.start() + size
+            if end > len(content):
+                continue  # HDF5 refuses it too, if it is a heap at all
+            while at + 16 <= end:
+                number = int.from_bytes(content[at : at + 2], "little")
+                length = int.from_bytes(content[at + 8 : at + 16], "little")
+                # Object 0 is the free space, whose size counts its own header.
+                step = length if number == 0 else 16 + -(-length // 8) * 8
+                if step == 0 or step > size:
+                    raise BadInput("HDF5 file is damaged (heap of texts)")
+                at += step
 
 
 def _data_set(file: Any, name: str, file_size: int) -> Any | None:
