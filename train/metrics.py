@@ -68,7 +68,7 @@ def auc(score: NDArray[Any], label: NDArray[Any]) -> float | None:
     float or None
         None where a class is missing.
     """
-    true, false = _counts(score, label, np.ones(len(score)))
+    true, false = _counts(score, label)
     return _auc(true, false)
 
 
@@ -82,7 +82,7 @@ def rejection_at_retention(score: NDArray[Any], label: NDArray[Any], retention: 
     float or None
         None where the retention allows less than one loss, or a class is missing.
     """
-    true, false = _counts(score, label, np.ones(len(score)))
+    true, false = _counts(score, label)
     return _rejection(true, false, retention)
 
 
@@ -149,34 +149,29 @@ def evaluate(
         "certified": _certified(verdict, label, is_burst(triggers)[known], cause == "outburst", sequence),
     }
     del result["accuracy_interval"]["value"]
-    cut = _cut(np.bincount(rank[label == TRUE]).astype(float), 0.99)
+    cut = _cut(np.bincount(rank[label == TRUE]), 0.99)
     result["per_cause"] = {
         str(name): _one_cause(cause == name, rank, cut, verdict, sequence) for name in np.unique(cause)
     }
     return result
 
 
-def _counts(
-    score: NDArray[Any], label: NDArray[Any], weight: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _counts(score: NDArray[Any], label: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Histograms of the true and of the false over the distinct scores, in rising order."""
     rank = np.unique(score, return_inverse=True)[1]
     bins = int(rank.max(initial=-1)) + 1
-    true, false = label == TRUE, label == FALSE
-    return (
-        np.bincount(rank[true], weights=weight[true], minlength=bins),
-        np.bincount(rank[false], weights=weight[false], minlength=bins),
-    )
+    true, false = (np.bincount(rank[label == kind], minlength=bins) for kind in (TRUE, FALSE))
+    return true, false
 
 
-def _auc(true: NDArray[np.float64], false: NDArray[np.float64]) -> float | None:
+def _auc(true: NDArray[Any], false: NDArray[Any]) -> float | None:
     if not true.sum() or not false.sum():
         return None
     below = np.cumsum(false) - false
     return float((true * (below + false / 2)).sum() / (true.sum() * false.sum()))
 
 
-def _cut(true: NDArray[np.float64], retention: float) -> int | None:
+def _cut(true: NDArray[Any], retention: float) -> int | None:
     """Highest score, as its rank, with at most the allowed losses below it."""
     # The margin keeps 0.05 * 100, which is 4.999... in binary, at five losses.
     allowed = np.floor((1 - retention) * true.sum() + 1e-9)
@@ -185,14 +180,14 @@ def _cut(true: NDArray[np.float64], retention: float) -> int | None:
     return int(np.searchsorted(np.cumsum(true), allowed, side="right"))
 
 
-def _rejection(true: NDArray[np.float64], false: NDArray[np.float64], retention: float) -> float | None:
+def _rejection(true: NDArray[Any], false: NDArray[Any], retention: float) -> float | None:
     cut = _cut(true, retention)
     return None if cut is None or not false.sum() else float(false[:cut].sum() / false.sum())
 
 
 def _bootstrap(
     rank: NDArray[np.intp], label: NDArray[Any], sequence: NDArray[np.int64], seed: int
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[str, NDArray[Any]]:
     """Draw sequences again and again, those with a true alert and those without apart."""
     rng = np.random.default_rng(seed)
     _, member = np.unique(sequence, return_inverse=True)
@@ -217,7 +212,7 @@ def _bootstrap(
     return {key: np.array(values) for key, values in found.items()}
 
 
-def _interval(draws: NDArray[np.float64], n: int) -> Share:
+def _interval(draws: NDArray[Any], n: int) -> Share:
     if not len(draws):
         return {"lo": None, "hi": None, "n": n}
     tail = (1 - CONFIDENCE) / 2
@@ -226,7 +221,7 @@ def _interval(draws: NDArray[np.float64], n: int) -> Share:
 
 
 def _rejection_share(
-    rank: NDArray[np.intp], label: NDArray[Any], sequence: NDArray[np.int64], key: str, draws: NDArray[np.float64]
+    rank: NDArray[np.intp], label: NDArray[Any], sequence: NDArray[np.int64], key: str, draws: NDArray[Any]
 ) -> Share:
     n_true, n_false = int((label == TRUE).sum()), int((label == FALSE).sum())
     value = rejection_at_retention(rank, label, float(key))

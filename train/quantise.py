@@ -257,7 +257,8 @@ def from_integer_model(model: IntegerModel) -> QuantNet:
     ValueError
         If a kernel is not square.
     """
-    grids, in_log2 = [], INPUT_LOG2
+    grids: list[Grid] = []
+    in_log2 = INPUT_LOG2
     for layer in model.layers:
         out, inner, height, width = layer.weights.shape
         if height != width:

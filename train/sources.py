@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from slewguard.export.planes import PlaneRule
-from slewguard.subimages.contract import TRUE, TRIGGER_PIXEL, TriggerSet
+from slewguard.subimages.contract import TRIGGER_PIXEL, TRUE, TriggerSet
 from slewguard.train.data import augment, make_examples
 from slewguard.train.nets import real_planes
 
