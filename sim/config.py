@@ -118,15 +118,15 @@ class Sky(_Section):
     new_source_s: Range = _key((8.0, 2000.0), "its duration, log-uniform, s", "assumed", "none")
     outburst_factor: Range = _key((2.0, 60.0), "outburst flux over catalogue flux, log-uniform", "assumed", "none")
     near_known_share: float = _key(
-        0.25,
-        "share of new sources placed 2 to 12 sky pixels from a known one (Galactic transients cluster there)",
+        0.35,
+        "share of new sources placed 2 to 10 sky pixels from a known one (Galactic transients cluster there)",
         "assumed",
         "training needs the hard case",
         ge=0,
         le=1,
     )
     disturbed_share: float = _key(
-        0.45, "share of true events on a disturbed detector or background", "assumed", "as above", ge=0, le=1
+        0.6, "share of true events on a disturbed detector or background", "assumed", "as above", ge=0, le=1
     )
 
 
@@ -174,7 +174,7 @@ class Defects(_Section):
     saa_growth_s: Range = _key((40.0, 600.0), "SAA e-folding time, log-uniform, s", "assumed", "minutes")
     shower_counts: Range = _key((60.0, 3000.0), "counts of a particle shower, log-uniform", "assumed", "none")
     limb_brightness: Range = _key(
-        (0.0, 6.0), "brightness of the Earth's limb over the CXB, uniform", "assumed", "X-ray aurorae"
+        (1.0, 60.0), "brightness of the Earth's limb over the CXB, log-uniform", "assumed", "X-ray aurorae"
     )
 
 
@@ -227,19 +227,19 @@ class Rates(_Section):
     grb: float = _key(0.30, "bursts in the field per day", "assumed", "40-70 alerted a year, Antier 2016", ge=0)
     unknown_source: float = _key(0.12, "new Galactic sources per day", "assumed", "none", ge=0)
     outburst: float = _key(0.6, "known-source outbursts per day", "assumed", "hundreds of alerts a year", ge=0)
-    residual: float = _key(0.6, "badly subtracted sources per day", "assumed", "hundreds of false alerts", ge=0)
-    coding_noise: float = _key(0.3, "stale catalogue fluxes per day", "assumed", "as above", ge=0)
-    edge_source: float = _key(0.25, "bright sources at the edge per day", "assumed", "as above", ge=0)
-    attitude: float = _key(0.05, "attitude errors per day", "assumed", "as above", ge=0)
-    column: float = _key(0.6, "column effects per day", "assumed", "as above", ge=0)
-    xrdpix: float = _key(0.8, "XRDPIX inhomogeneities per day", "assumed", "as above", ge=0)
-    sector: float = _key(0.5, "sector offsets per day", "assumed", "as above", ge=0)
-    heat_pipe: float = _key(0.5, "heat-pipe disturbances per day", "assumed", "as above", ge=0)
-    hot_pixel: float = _key(0.3, "hot pixels not yet masked per day", "assumed", "as above", ge=0)
-    noisy_pixel: float = _key(0.4, "noisy pixel groups per day", "assumed", "as above", ge=0)
-    saa: float = _key(0.6, "SAA edges inside an exposure per day", "assumed", "as above", ge=0)
-    particle_shower: float = _key(0.5, "particle showers per day", "assumed", "as above", ge=0)
-    earth_limb: float = _key(0.4, "bright limb passages per day", "assumed", "as above", ge=0)
+    residual: float = _key(0.4, "badly subtracted sources per day", "assumed", "hundreds of false alerts", ge=0)
+    coding_noise: float = _key(0.25, "stale catalogue fluxes per day", "assumed", "as above", ge=0)
+    edge_source: float = _key(0.12, "bright sources at the edge per day", "assumed", "as above", ge=0)
+    attitude: float = _key(0.03, "attitude errors per day", "assumed", "as above", ge=0)
+    column: float = _key(0.2, "column effects per day", "assumed", "as above", ge=0)
+    xrdpix: float = _key(0.25, "XRDPIX inhomogeneities per day", "assumed", "as above", ge=0)
+    sector: float = _key(0.2, "sector offsets per day", "assumed", "as above", ge=0)
+    heat_pipe: float = _key(0.15, "heat-pipe disturbances per day", "assumed", "as above", ge=0)
+    hot_pixel: float = _key(0.08, "hot pixels not yet masked per day", "assumed", "as above", ge=0)
+    noisy_pixel: float = _key(0.1, "noisy pixel groups per day", "assumed", "as above", ge=0)
+    saa: float = _key(0.2, "SAA edges inside an exposure per day", "assumed", "as above", ge=0)
+    particle_shower: float = _key(0.2, "particle showers per day", "assumed", "as above", ge=0)
+    earth_limb: float = _key(0.2, "bright limb passages per day", "assumed", "as above", ge=0)
 
     def per_day(self) -> dict[str, float]:
         """Events per day of each cause, with the enrichment applied."""

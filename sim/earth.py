@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from slewguard.sim.defects import Disturbance
 from slewguard.sim.instrument import Telescope
+from slewguard.sim.sky import log_uniform
 
 Float64 = NDArray[np.float64]
 EARTH_RADIUS_DEG = 65.6
@@ -83,6 +84,6 @@ def draw_limb(
         depth_deg=float(rng.uniform(-42.0, 35.0)),
         angle_rad=float(rng.uniform(0.0, 2.0 * np.pi)),
         speed=float(rng.uniform(-1.0, 1.0)),
-        brightness=float(rng.uniform(*brightness)),
-        patch=(float(rng.uniform(-0.8, 0.8)), float(np.exp(rng.uniform(np.log(0.05), np.log(2.0))))),
+        brightness=log_uniform(rng, brightness),
+        patch=(float(rng.uniform(-0.8, 0.8)), log_uniform(rng, (0.05, 2.0))),
     )

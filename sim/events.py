@@ -164,7 +164,7 @@ def _draw_new(rng: np.random.Generator, config: SimConfig, cause: str, known: Se
     y, z = draw_position(rng, instrument, trigger.min_coding)
     if known and rng.random() < sky.near_known_share:
         anchor = known[int(rng.integers(len(known)))]
-        angle, distance = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(2.0, 12.0)
+        angle, distance = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(2.0, 10.0)
         edge = instrument.sky_side - 1
         y = float(np.clip(anchor.y + distance * np.cos(angle), 0, edge))
         z = float(np.clip(anchor.z + distance * np.sin(angle), 0, edge))

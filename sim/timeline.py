@@ -86,7 +86,7 @@ def alerts(config: SimConfig, seed: int, event_id: EventId) -> list[SubImage]:
         peak = find_alert(sky, mask_imager, event.known, listed, event.criteria, config.trigger)
         if peak is None:
             continue
-        label, cause = judge(event, exposure, amplitudes, peak, sky, mask_imager)
+        label, cause = judge(event, exposure, amplitudes, peak, sky, mask_imager, config.trigger.alert_threshold)
         image, mask = cut_sub_image(sky.snr, peak, event.known)
         y, z = sub_pixel(sky.snr, peak.row, peak.column)
         meta: dict[str, Any] = {
@@ -108,13 +108,20 @@ def alerts(config: SimConfig, seed: int, event_id: EventId) -> list[SubImage]:
 
 
 def judge(
-    event: Event, exposure: Exposure, amplitudes: Float64, peak: Peak, sky: SkyMap, mask_imager: Imager
+    event: Event,
+    exposure: Exposure,
+    amplitudes: Float64,
+    peak: Peak,
+    sky: SkyMap,
+    mask_imager: Imager,
+    threshold: float,
 ) -> tuple[int, str]:
     """Label an alert by what made it.
 
     S at the peak is linear in the counts, so every part of the scene has its share of it. An alert near a new or
     flaring source is true where the source makes at least half of the peak and artefacts less than half; unclear
-    where both do, or where the source makes less than half and no artefact does either. Any other alert is false,
+    where both do, where neither does, or where an artefact (a quarter or more) lifted a source that would have
+    stayed below the threshold. Any other alert is false,
     and its cause is the artefact with the largest share (*statistical* where none makes a quarter).
 
     Returns
@@ -146,9 +153,10 @@ def judge(
     if new is not None:
         signal = share(exposure.signal)
         if np.hypot(new.z - peak.row, new.y - peak.column) <= _TRUTH_PX:
-            if signal >= 0.5 and shares[artefact] < 0.5:
+            lifted = shares[artefact] >= 0.25 and signal * peak.snr < threshold
+            if signal >= 0.5 and shares[artefact] < 0.5 and not lifted:
                 return TRUE, new.cause
-            if shares[artefact] < 0.5 or signal >= 0.5:
+            if signal >= 0.5 or shares[artefact] < 0.5:
                 return UNCLEAR, "unclear"
         elif signal > shares[artefact]:
             # A side lobe of a true source: nothing shines where the alert points.
