@@ -36,7 +36,6 @@ $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "slewguard needs venv: apt install python3-venv"; exit 2; }
 	@command -v cc >/dev/null || { echo "slewguard needs a C compiler: apt install gcc libc6-dev"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=23'
 	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet torch==2.13.0 --index-url $(TORCH_INDEX))
 	$(BIN)/python -m pip install --quiet -e '.[train,plots,tflite,litert,test]'
 	@touch $@

@@ -79,9 +79,7 @@ def advise(triggers: TriggerSet, names: list[str], model: IntegerModel) -> list[
 
 def not_judged(name: str, reason: str, fault: str) -> Advice:
     """Advice on a sub-image that no file reader would accept: ``abstain``."""
-    return Advice(
-        name, "abstain", None, reason, (fault,), f"{name}: abstain, not judged ({reason}): {fault}"[:SENTENCE]
-    )
+    return Advice(name, "abstain", None, reason, (fault,), _fit(f"{name}: abstain, not judged ({reason}): {fault}"))
 
 
 def findings(subimage: SubImage, patch: int) -> tuple[str, ...]:
@@ -118,6 +116,17 @@ def _nearest(subimage: SubImage, patch: int) -> str:
     return f"nearest known source {nearest:.1f} px away"
 
 
+def basis(model: IntegerModel) -> str:
+    """Say what the thresholds rest on: no verdict is printed without it."""
+    if not model.certificate:
+        return "thresholds not certified"
+    return (
+        "thresholds from simulated alerts"
+        if model.certificate.get("population", {}).get("simulated", True)
+        else "thresholds certified"
+    )
+
+
 def _sentence(
     name: str, verdict: str, score: int | None, reason: str, seen: tuple[str, ...], model: IntegerModel
 ) -> str:
@@ -126,5 +135,8 @@ def _sentence(
     else:
         rule = model.verdict
         told = f"{name}: {verdict}, score {score} (veto below {rule.t_veto}, confirm above {rule.t_confirm})"
-    told = "; ".join((told, *seen))
+    return _fit("; ".join((told, basis(model), *seen)))
+
+
+def _fit(told: str) -> str:
     return told if len(told) <= SENTENCE else told[: SENTENCE - 1] + "…"

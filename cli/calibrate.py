@@ -1,0 +1,42 @@
+"""`slewguard calibrate`: new thresholds and a new certificate for an unchanged network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from slewguard.cli.console import json_option, say, table, write_json
+
+
+@click.command("calibrate")
+@click.argument("model_from", metavar="MODEL")
+@click.argument("triggers_from", metavar="TRIGGERS", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="model.json to write.")
+@click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.01, show_default=True)
+@json_option
+def command(model_from: str, triggers_from: Path, out: Path, level: float, json_to: str | None) -> None:
+    """Set the thresholds of MODEL on labelled TRIGGERS that it was not trained on.
+
+    Promise: at most LEVEL of burst sequences vetoed, with 95 % confidence. Too few sequences certify nothing, and
+    nothing is vetoed.
+    """
+    import numpy as np
+
+    from slewguard.export.execute import run
+    from slewguard.export.package import open_model
+    from slewguard.export.planes import make_planes
+    from slewguard.subimages import read_triggers
+    from slewguard.subimages.contract import UNCLEAR
+    from slewguard.train.calibrate import Levels, calibrate
+
+    model = open_model(model_from)
+    triggers = read_triggers(triggers_from)
+    triggers = triggers.select(np.flatnonzero(triggers.label != UNCLEAR))
+    planes = make_planes(triggers.snr, triggers.mask, triggers.catalogue_id, model.planes)
+    rule, certificate = calibrate(run(model, planes), planes, triggers, Levels(veto=level))
+    model.with_verdict(rule, certificate).save(out)
+    rows = [(name, str(value)) for name, value in {**vars(rule), **certificate["veto"]}.items()]
+    table(f"thresholds of {model.name}", ("what", "value"), rows, to_stderr=json_to == "-", facts=True)
+    say(f"wrote {out}")
+    write_json({"verdict": vars(rule), "certificate": certificate}, json_to)

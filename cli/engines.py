@@ -1,0 +1,67 @@
+"""Every engine of the project behind one list, and the sub-images on which engines are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from slewguard.export.backends import Backend
+    from slewguard.export.model import IntegerModel
+    from slewguard.subimages import TriggerSet
+
+
+def open_engines(model: IntegerModel, names: Iterable[str] | None = None) -> list[tuple[str, Backend | str]]:
+    """Load a model into the engines of ``export``, ``train`` (torch) and ``embedded`` (c); see ``open_backends``."""
+    from slewguard.embedded.host import open_c_backend
+    from slewguard.export.backends import open_backends
+    from slewguard.train.backend import TorchBackend
+
+    return open_backends(model, names, {"torch": TorchBackend, "c": open_c_backend})
+
+
+def reference_alerts() -> TriggerSet:
+    """The 563 alerts that ship with the project, from a simulator that is not slewguard's."""
+    from slewguard.subimages import read_triggers
+
+    with as_file(files("slewguard.benchmarks") / "data" / "alerts563.h5") as shipped:
+        return read_triggers(shipped)
+
+
+def sample_planes(model: IntegerModel, triggers_from: Path | None, n: int) -> NDArray[np.int8]:
+    """Planes of n sub-images: of a trigger set, or of the shipped one; flipped and turned where it holds fewer.
+
+    Flips and quarter turns about the trigger pixel are exact on planes (row 0 and column 0 are never data), so
+    every view is a valid input of its own.
+
+    Returns
+    -------
+    int8 array [n, 3, 56, 56]
+        At most eight views of each usable sub-image.
+
+    Raises
+    ------
+    BadInput
+        If the set holds no sub-image that keeps the contract.
+    """
+    from slewguard.export.planes import make_planes
+    from slewguard.subimages import BadInput, read_triggers
+
+    triggers = reference_alerts() if triggers_from is None else read_triggers(triggers_from, strict=False)
+    triggers = triggers.select(np.flatnonzero(triggers.rejected == 0)[:n])
+    if not len(triggers):
+        raise BadInput("holds no sub-image that keeps the contract", triggers_from)
+    planes = make_planes(triggers.snr, triggers.mask, triggers.catalogue_id, model.planes)
+    views = []
+    for flip in (1, -1):
+        for turn in range(4):
+            view = planes.copy()
+            view[:, :, 1:, 1:] = np.rot90(planes[:, :, 1:, 1:], turn, axes=(2, 3))[..., ::flip]
+            views.append(view)
+    return np.concatenate(views)[:n]

@@ -1,0 +1,46 @@
+"""`slewguard train`: a trigger set becomes a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from slewguard.cli.console import say
+
+if TYPE_CHECKING:
+    from slewguard.train.loop import Progress
+
+
+def tell(epoch: Progress) -> None:
+    """Print the figures of an epoch."""
+    auc = "-" if epoch.auc is None else f"{epoch.auc:.4f}"
+    rejection = "-" if epoch.rejection is None else f"{epoch.rejection:.3f}"
+    say(
+        f"{epoch.phase} {epoch.epoch}/{epoch.epochs}  loss {epoch.loss:.4f}  held-out AUC {auc}  "
+        f"rejection at 0.99 {rejection}  {epoch.seconds:.0f} s"
+    )
+
+
+@click.command("train")
+@click.argument("triggers_from", metavar="TRIGGERS", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to write.")
+@click.option("--recipe", type=click.Choice(["flight", "handmade"]), default="flight", show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Of split, weights and augmentation.")
+@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
+@click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same command stopped.")
+def command(triggers_from: Path, out: Path, recipe: str, seed: int, epochs: int | None, resume: bool) -> None:
+    """Train a network on labelled TRIGGERS.
+
+    `flight`: the quantised network that is exported. `handmade`: the 1,624,993-parameter baseline of the talk.
+    """
+    from slewguard.subimages import read_triggers
+
+    triggers = read_triggers(triggers_from)
+    try:
+        from slewguard.train.fit import train
+    except ModuleNotFoundError as error:
+        raise click.UsageError(f"{error.name} is not installed: pip install 'slewguard[train]'") from error
+    train(triggers, out, recipe=recipe, seed=seed, epochs=epochs, progress=tell, resume=resume)
+    say(f"wrote {out}")
