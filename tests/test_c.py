@@ -11,6 +11,7 @@ import zlib
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from slewguard.embedded.host import (
 from slewguard.embedded.plan import make_plan
 from slewguard.embedded.weights import tables_crc
 from slewguard.export.execute import run_layers
-from slewguard.export.flight import random_model
+from slewguard.export.flight import LayerShape, random_model
 from slewguard.export.model import IntegerModel, Layer
 from slewguard.export.planes import PlaneRule
 from slewguard.export.verdict import VerdictRule
@@ -132,9 +133,9 @@ def test_any_geometry_equals_numpy(seed):
     assert_equal_to_numpy(open_c_backend(model), model, PLANES[:16])
 
 
-@pytest.mark.parametrize("level", ["-O0", "-O2", "-O3", "-Os"])
-def test_every_optimisation_equals_numpy(model, level):
-    assert_equal_to_numpy(CBackend(model, (level,)), model, PLANES)
+@pytest.mark.parametrize("flags", ["-O0", "-O2 -funsigned-char", "-O3", "-Os -fsigned-char"])
+def test_every_optimisation_equals_numpy(model, flags):
+    assert_equal_to_numpy(CBackend(model, flags.split()), model, PLANES)
 
 
 def test_verdicts_take_all_values(model, backend):
@@ -360,7 +361,12 @@ def test_golden_crcs_are_those_of_the_outputs(model):
 @pytest.mark.parametrize("level", ["-O0", "-O2", "-O3", "-Os"])
 def test_objects_need_nothing_and_hold_no_writable_data(tmp_path, level):
     """Also that no compiler turns a copying loop into a call of memcpy."""
-    for model in (random_model(0), odd_model(0)):
+    columns_padded = (
+        LayerShape("a", "conv2d", 3, 4, 3, 2, (0, 0, 1, 1)),
+        LayerShape("b", "depthwise_conv2d", 4, 4, 3, 4, (0, 0, 1, 1)),
+        LayerShape("c", "conv2d", 4, 1, 7),
+    )
+    for model in (random_model(0), random_model(0, columns_padded)):
         files = generate_c(model)
         sources = (*NETWORK, *SELFTEST)
         compile_c(tmp_path, files, sources, level, "-c")
@@ -403,7 +409,7 @@ def test_network_text_keeps_the_language_it_promises(model):
 def test_generation_is_deterministic():
     program = (
         "import hashlib; from slewguard.embedded.generate import generate_c;"
-        "from slewguard.export.flight import random_model;"
+        "from slewguard.export.flight import LayerShape, random_model;"
         "files = generate_c(random_model(5));"
         "print(hashlib.sha256(b''.join(n.encode() + c for n, c in files.items())).hexdigest())"
     )
@@ -432,6 +438,18 @@ def test_names_cannot_break_the_code(tmp_path):
     compile_c(tmp_path, generate_c(model), NETWORK, "-shared", "-fPIC", "-o", "network.so")
     held = (ctypes.c_char * 200).in_dll(ctypes.CDLL(str(tmp_path / "network.so")), "slewguard_model")
     assert held.raw.startswith(name.encode() + b"\0" + model.sha256.encode() + b"\0")
+
+
+def test_example_of_the_documentation_compiles(tmp_path, model):
+    page = (Path(__file__).parents[1] / "docs" / "c.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```c\n(.*?)```", page, flags=re.DOTALL)
+    files = {**generate_c(model), "example.c": example.encode()}
+    compile_c(tmp_path, files, (*NETWORK, "example.c"), "-O2", "-shared", "-fPIC", "-o", "example.so")
+    library = ctypes.CDLL(str(tmp_path / "example.so"))
+    false = [library.slew_is_false(ctypes.c_void_p(planes.ctypes.data)) for planes in PLANES]
+    expected = model.verdict.verdicts(PLANES, run_layers(model, PLANES)[-1][:, 0, 0, 0])[0] == Verdict.VETO
+    assert false == expected.astype(int).tolist()
+    assert 0 < sum(false) < len(false)
 
 
 def test_a_missing_compiler_is_named_in_one_line(model, monkeypatch):
