@@ -78,7 +78,7 @@ def read_onnx(data: bytes) -> IntegerModel:
         If it is anything else, or its layers do not have the hash that the file states.
     """
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     if len(data) > MAX_FILE:
         raise BadInput(f"larger than {MAX_FILE} bytes, not a slewguard ONNX file")
@@ -128,7 +128,7 @@ def _graph(model: IntegerModel, tap: bool) -> GraphProto:
         name, out, last = layer.name, len(layer.weights), layer is model.layers[-1]
         scales = weight_scales(layer, in_log2)
         real = node("DequantizeLinear", f"{name}.dequantise_input", [x, *step], f"{name}.in")
-        rest = {"scale": scales, "zero_point": np.zeros(out, dtype=np.int8)}
+        rest: dict[str, NDArray[Any]] = {"scale": scales, "zero_point": np.zeros(out, dtype=np.int8)}
         weights = _constant_group(constant, f"{name}.weight", layer.weights, rest)
         rest = {"scale": np.ldexp(scales, -in_log2), "zero_point": np.zeros(out, dtype=np.int32)}
         bias = _constant_group(constant, f"{name}.bias", layer.bias, rest)
