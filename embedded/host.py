@@ -143,7 +143,7 @@ class CBackend:
         """Scores of N sub-images, int8 [N]."""
         return self.judge(planes)[0]
 
-    def verdict(self, planes: NDArray[np.int8]) -> NDArray[np.uint8]:
+    def verdicts(self, planes: NDArray[np.int8]) -> NDArray[np.uint8]:
         """Verdicts of N sub-images, uint8 [N]."""
         return self.judge(planes)[1]
 

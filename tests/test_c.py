@@ -31,6 +31,7 @@ from slewguard.embedded.host import (
 )
 from slewguard.embedded.plan import make_plan
 from slewguard.embedded.weights import tables_crc
+from slewguard.export.backends import VerdictBackend
 from slewguard.export.execute import run_layers
 from slewguard.export.flight import LayerShape, random_model
 from slewguard.export.model import IntegerModel, Layer
@@ -156,7 +157,7 @@ def test_a_score_on_a_threshold_is_kept(model, backend):
     for value in sorted(set(scores))[:3]:
         rule = VerdictRule(t_veto=value, t_confirm=value)
         tied = open_c_backend(model.with_verdict(rule, {}))
-        for score, verdict in zip(scores, tied.verdict(planes), strict=True):
+        for score, verdict in zip(scores, tied.verdicts(planes), strict=True):
             expected = Verdict.VETO if score < value else Verdict.CONFIRM if score > value else Verdict.ABSTAIN
             assert verdict == expected
             inside += score == value
@@ -166,7 +167,7 @@ def test_a_score_on_a_threshold_is_kept(model, backend):
 @pytest.mark.parametrize("ends", [(-128, 127), (128, 127), (-128, -129)])
 def test_thresholds_at_the_ends_of_their_range(model, ends):
     rule = VerdictRule(*ends)
-    verdict = open_c_backend(model.with_verdict(rule, {})).verdict(PLANES)
+    verdict = open_c_backend(model.with_verdict(rule, {})).verdicts(PLANES)
     expected = {(-128, 127): Verdict.ABSTAIN, (128, 127): Verdict.VETO, (-128, -129): Verdict.CONFIRM}[ends]
     assert set(verdict) == {expected}
 
@@ -467,6 +468,7 @@ def test_c_that_does_not_compile_is_told_in_one_line(model):
 
 
 def test_backend_says_what_it_is_and_refuses_other_planes(backend):
+    assert isinstance(backend, VerdictBackend)
     assert backend.name == "c"
     assert backend.version == f"{compiler_version()}, -O2"
     for planes in (np.zeros((1, 3, 56, 56), dtype=np.int16), np.zeros((1, 2, 56, 56), dtype=np.int8)):
