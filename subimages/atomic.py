@@ -53,7 +53,7 @@ def atomic_output(path: str | Path) -> Iterator[Path]:
         For every ``OSError`` of the operating system: no such folder, no permission, a full disk.
     """
     place = Path(os.path.realpath(path))
-    if place.exists() and not place.is_file():
+    if os.path.exists(place) and not os.path.isfile(place):
         # Renaming over a device such as /dev/null would destroy it.
         raise BadInput("cannot be written: not a regular file", path)
     beside = _beside(place)

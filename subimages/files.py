@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from slewguard.subimages.contract import TriggerSet
@@ -36,7 +37,7 @@ def read_triggers(path: str | Path, *, strict: bool = True) -> TriggerSet:
         If ``strict`` and a sub-image breaks the contract.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, no error for names that are too long
         return read_folder(path, strict=strict)
     try:
         with regular_file(path).open("rb") as file:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -58,7 +59,7 @@ def read_folder(path: str | Path, *, strict: bool = True) -> TriggerSet:
             columns["cause"] = cause.encode()
         files.append(file)
         found.append(replace(planes, columns=columns))
-    text = read_bytes(folder / PROVENANCE, _LIMIT) if (folder / PROVENANCE).exists() else b"{}"
+    text = read_bytes(folder / PROVENANCE, _LIMIT) if os.path.lexists(folder / PROVENANCE) else b"{}"
     try:
         triggers = stack(found, provenance_from(text))
     except BadInput as error:
@@ -147,7 +148,7 @@ def write_folder(path: str | Path, triggers: TriggerSet) -> None:
 def _rows(folder: Path) -> Iterator[tuple[Path, int, str]]:
     """Yield file, label and cause of each row of the table, every one checked."""
     table = folder / TABLE
-    if folder.is_dir() and not table.exists():
+    if os.path.isdir(folder) and not os.path.lexists(table):
         raise BadInput(f"folder holds no {TABLE} (file,label,cause)", folder)
     try:
         text = read_bytes(table, _LIMIT).decode("utf-8-sig")

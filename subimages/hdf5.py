@@ -181,8 +181,10 @@ def _load(path: Path) -> TriggerSet:
             raise BadInput(f"/mask holds {mask_set.dtype}, expected integers")
         snr = np.empty((n, *SHAPE), dtype=np.float32)
         mask = np.empty((n, *SHAPE), dtype=np.uint8)
-        for start in range(0, n, _BLOCK):
-            block = slice(start, start + _BLOCK)
+        # No less than a chunk at a time: each access unpacks a large chunk anew.
+        step = max(_BLOCK, *(found.chunks[0] for found in (snr_set, mask_set) if found.chunks is not None), 1)
+        for start in range(0, n, step):
+            block = slice(start, start + step)
             snr[block] = to_float32(snr_set[block])
             mask[block] = to_codes(mask_set[block])
         columns = {}
