@@ -107,7 +107,7 @@ def write_triggers_hdf5(path: str | Path, triggers: TriggerSet) -> None:
     with atomic_output(path) as beside:
         try:
             # A fixed range of formats: the bytes do not follow the HDF5 version, HDF5 1.8 can read them, and
-            # since 1.8 metadata carry checksums. Texts of fixed length need no heap, which has none.
+            # since 1.8 metadata carry checksums. Texts of fixed length need no heap, whose bytes have no checksum.
             with h5py.File(beside, "w", libver=("v108", "v108")) as file:
                 file.attrs["format"] = np.bytes_(FORMAT)
                 file.attrs["version"] = VERSION
@@ -247,7 +247,7 @@ def _attribute(file: Any, path: Path, name: str) -> bool | int | str | None:
 
 
 def _check_heaps(path: Path, file: Any) -> None:
-    """Refuse heaps of texts of variable length on which the HDF5 library (2.0 and before) loops for ever.
+    """Refuse heaps of texts of variable length on which the HDF5 library (seen with 2.0.0) loops for ever.
 
     It steps over the objects of a heap by their sizes and does not notice a step of zero. The layout is that of
     the HDF5 File Format Specification, section III.E (global heap): signature, version, three unused bytes, size
