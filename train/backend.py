@@ -23,7 +23,9 @@ class TorchBackend:
 
     Raises
     ------
-    ValueError
+    ImportError
+        If torch or Brevitas is not installed.
+    BadInput
         If the model has a layer that the training network cannot express.
     """
 
@@ -39,7 +41,7 @@ class TorchBackend:
         self._model = model
         self._net = from_integer_model(model)
 
-    def layers(self, planes: NDArray[np.int8]) -> list[NDArray[Any]]:
+    def layers(self, planes: NDArray[np.int8]) -> list[NDArray[np.integer]]:
         """Outputs of every layer.
 
         Parameters
@@ -67,7 +69,7 @@ class TorchBackend:
         parts = [self._run(planes[i : i + _CHUNK])[-1] for i in range(0, max(len(planes), 1), _CHUNK)]
         return np.concatenate(parts)[:, 0, 0, 0]
 
-    def _run(self, planes: NDArray[np.int8]) -> list[NDArray[Any]]:
+    def _run(self, planes: NDArray[np.int8]) -> list[NDArray[np.integer]]:
         import torch
 
         from slewguard.train.nets import real_planes

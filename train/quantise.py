@@ -31,6 +31,7 @@ from slewguard.export.flight import LayerShape
 from slewguard.export.model import MAX_ACCUMULATOR, SHIFTS, IntegerModel, Layer
 from slewguard.export.planes import Q_MAX, PlaneRule
 from slewguard.export.verdict import VerdictRule
+from slewguard.subimages.errors import BadInput
 from slewguard.train.nets import INPUT_LOG2, FlightNet, pad
 
 WEIGHT_BITS = 6
@@ -254,7 +255,7 @@ def from_integer_model(model: IntegerModel) -> QuantNet:
 
     Raises
     ------
-    ValueError
+    BadInput
         If a kernel is not square.
     """
     grids: list[Grid] = []
@@ -262,7 +263,7 @@ def from_integer_model(model: IntegerModel) -> QuantNet:
     for layer in model.layers:
         out, inner, height, width = layer.weights.shape
         if height != width:
-            raise ValueError(f"layer {layer.name}: kernel of {height}x{width} is not square")
+            raise BadInput(f"layer {layer.name}: kernel of {height}x{width} is not square")
         op: Any = layer.op
         inputs = out if layer.depthwise else inner
         shape = LayerShape(layer.name, op, inputs, out, height, layer.stride, layer.pad)

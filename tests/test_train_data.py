@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic_alerts import synthetic_alerts
+
+from slewguard.export.planes import PlaneRule, make_planes
+from slewguard.subimages import COLUMNS, BadInput, TriggerSet
+from slewguard.train.data import augment, make_examples, split_by_sequence, views
+
+ALERTS = synthetic_alerts(64)
+
+
+def bare(sequence, label):
+    n = len(sequence)
+    columns = {"sequence": np.array(sequence, COLUMNS["sequence"]), "label": np.array(label, COLUMNS["label"])}
+    return TriggerSet(np.zeros((n, 56, 56), np.float32), np.zeros((n, 56, 56), np.uint8), columns)
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.sampled_from([-1, 0, 1])), min_size=1, max_size=60),
+    st.floats(0, 1),
+    st.integers(0, 5),
+)
+def test_a_split_parts_no_sequence(rows, part, seed):
+    sequence, label = zip(*rows, strict=True)
+    triggers = bare(sequence, label)
+    first, second = split_by_sequence(triggers, part, seed)
+    assert sorted([*first, *second]) == list(range(len(rows)))
+    assert not set(triggers.sequence[first]) & set(triggers.sequence[second])
+    again = split_by_sequence(triggers, part, seed)
+    assert all((a == b).all() for a, b in zip((first, second), again, strict=True))
+
+
+def test_a_split_takes_its_share_of_both_classes():
+    triggers = bare(range(1000), [1] * 100 + [0] * 900)
+    _, second = split_by_sequence(triggers, 0.3, 0)
+    assert (triggers.label[second] == 1).sum() == 30
+    assert (triggers.label[second] == 0).sum() == 270
+    other = split_by_sequence(triggers, 0.3, 1)[1]
+    assert set(second) != set(other)
+
+
+@pytest.mark.parametrize("view", range(8))
+def test_each_view_is_the_planes_of_the_turned_sub_image(view):
+    flips, turns = divmod(view, 4)
+    snr, mask = ALERTS.snr.copy(), ALERTS.mask.copy()
+
+    def turn(image):
+        field = image[:, 1:, 1:]
+        image[:, 1:, 1:] = np.rot90(field.swapaxes(1, 2) if flips else field, turns, axes=(1, 2))
+
+    planes = make_planes(snr, mask, ALERTS.catalogue_id, PlaneRule())
+    turn(snr)
+    turn(mask)
+    expected = make_planes(snr, mask, ALERTS.catalogue_id, PlaneRule())
+    found = planes.reshape(len(planes), 3, -1)[:, :, views()[view]].reshape(planes.shape)
+    assert np.array_equal(found, expected)
+
+
+def test_views_are_eight_and_keep_the_trigger_pixel():
+    assert len({tuple(view) for view in views()}) == 8
+    assert (views()[:, 28 * 56 + 28] == 28 * 56 + 28).all()
+
+
+def test_both_classes_weigh_the_same_and_unclear_alerts_nothing():
+    label = ALERTS.label.copy()
+    label[:10] = -1
+    label[10:30] = 1
+    examples = make_examples(TriggerSet(ALERTS.snr, ALERTS.mask, {**ALERTS.columns, "label": label}), PlaneRule())
+    assert len(examples) == 54
+    true = examples.weight[examples.label == 1].sum()
+    assert true == pytest.approx(examples.weight[examples.label == 0].sum())
+    assert examples.weight.mean() == pytest.approx(1.0)
+
+
+def test_one_class_alone_is_refused():
+    with pytest.raises(BadInput, match="both kinds are needed"):
+        make_examples(ALERTS.select(ALERTS.label == 1), PlaneRule())
+
+
+def test_augmentation_draws_every_view_and_drops_numbers():
+    examples = make_examples(ALERTS, PlaneRule())
+    one = np.zeros(400, dtype=int) + int(np.flatnonzero(ALERTS.catalogue_id >= 0)[0])
+    batch = augment(examples, one, 0.5, np.random.default_rng(0))
+    flat = examples.planes.reshape(len(examples), 3, -1)[one[0], 0]
+    drawn = {image.tobytes() for image in batch[:, 0].reshape(400, -1)}
+    assert drawn == {flat[view].tobytes() for view in views()}
+    dropped = (batch[:, 2, 28, 28] == 0).mean()
+    assert dropped == pytest.approx(0.5, abs=0.1)
+    kept = augment(examples, one, 0.0, np.random.default_rng(0))
+    assert (kept[:, 2, 28, 28] == PlaneRule().level).all()

@@ -1,0 +1,174 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from synthetic_alerts import synthetic_alerts
+
+from slewguard.export.execute import run, run_layers
+from slewguard.export.flight import FLIGHT, random_model
+from slewguard.export.model import load_model
+from slewguard.export.planes import PlaneRule
+from slewguard.subimages import BadInput
+from slewguard.train.backend import TorchBackend
+from slewguard.train.nets import FlightNet, HandmadeNet, pad, parameters, real_planes
+from slewguard.train.quantise import fold, from_integer_model, quantise, rescale_score, to_integer_model
+from slewguard.train.sources import FlightSource
+
+ALERTS = synthetic_alerts(160)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def source():
+    return FlightSource(ALERTS, PlaneRule(), 0.0)
+
+
+@pytest.fixture(scope="module")
+def planes(source):
+    return source.examples.planes
+
+
+@pytest.fixture(scope="module")
+def trained(planes):
+    """A float net with some statistics in its normalisation."""
+    torch.manual_seed(0)
+    net = FlightNet()
+    for _ in range(5):
+        net(real_planes(torch.from_numpy(planes)))
+    with torch.no_grad():
+        for norm in net.norms:
+            norm.weight.uniform_(0.5, 2.0)
+            norm.bias.uniform_(-0.5, 0.5)
+    return net.eval()
+
+
+def differing(net, model, planes):
+    """Differing bytes at each layer between the Brevitas network and the specification."""
+    with torch.no_grad():
+        outputs = net.outputs(real_planes(torch.from_numpy(planes)))
+    expected = run_layers(model, planes)
+    scaled = [out.numpy() * 2.0**layer.out_log2 for out, layer in zip(outputs, model.layers, strict=True)]
+    return [int((a != b).sum()) for a, b in zip(scaled, expected, strict=True)]
+
+
+def test_handmade_net_has_the_talks_parameters():
+    assert parameters(HandmadeNet()) == 1_624_993
+
+
+def test_flight_net_fits_the_budget(trained, planes):
+    model = to_integer_model(quantise(trained, real_planes(torch.from_numpy(planes))), "t", PlaneRule())
+    assert model.parameters == 3689 < 4000
+    assert model.macs == 361_848 < 400_000
+    assert sum(w.numel() + b.numel() for w, b in fold(trained)) == model.parameters
+
+
+def test_folding_changes_nothing(trained, planes):
+    x = real_planes(torch.from_numpy(planes[:16]))
+    with torch.no_grad():
+        expected = trained(x)
+        for shape, (weight, bias) in zip(FLIGHT, fold(trained), strict=True):
+            groups = shape.inputs if shape.op == "depthwise_conv2d" else 1
+            x = F.conv2d(pad(x, shape), weight, bias, shape.stride, groups=groups)
+            x = x if shape is FLIGHT[-1] else F.relu(x)
+    # Float32 rounding through nine layers.
+    torch.testing.assert_close(x.flatten(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rebuilt_network_is_the_model(seed):
+    model = random_model(seed)
+    net = from_integer_model(model)
+    assert to_integer_model(net, model.name, model.planes, model.verdict) == model
+    noise = np.clip(np.random.default_rng(seed).normal(0, 40, (20, 3, 56, 56)), -127, 127).astype(np.int8)
+    assert differing(net, model, noise) == [0] * 9
+
+
+def test_quantised_network_equals_the_specification_at_every_layer(trained, planes):
+    net = quantise(trained, real_planes(torch.from_numpy(planes)))
+    assert differing(net, to_integer_model(net, "t", PlaneRule()), planes) == [0] * 9
+
+
+@pytest.mark.parametrize("rate", [1e-3, 0.3])
+def test_it_still_does_after_training(trained, source, planes, rate):
+    net = quantise(trained, real_planes(torch.from_numpy(planes)))
+    optimiser = torch.optim.AdamW(net.parameters(), lr=rate)
+    before = [p.detach().clone() for p in net.parameters()]
+    label = torch.from_numpy(source.label)
+    for _ in range(6):
+        optimiser.zero_grad()
+        F.binary_cross_entropy_with_logits(net(real_planes(torch.from_numpy(planes))), label).backward()
+        optimiser.step()
+        net.bound()
+    assert all((a != b).any() for a, b in zip(before, net.parameters(), strict=True))
+    model = to_integer_model(net, "t", PlaneRule())
+    assert differing(net, model, planes) == [0] * 9
+
+
+def test_scales_hold_the_maximum_of_every_layer(trained, planes):
+    x = real_planes(torch.from_numpy(planes))
+    net = quantise(trained, x)
+    with torch.no_grad():
+        for layer, (weight, bias) in zip(list(net.layers)[:-1], fold(trained), strict=False):
+            shape = layer.grid.shape
+            groups = shape.inputs if shape.op == "depthwise_conv2d" else 1
+            x = F.relu(F.conv2d(pad(x, shape), weight, bias, shape.stride, groups=groups))
+            assert float(x.max()) <= 255 * 2.0**-layer.grid.out_log2
+            assert float(weight.abs().max()) <= 31 * float(layer.grid.weight_scale.max())
+
+
+def test_brevitas_rounds_weights_and_biases_to_the_grid(trained, planes):
+    net = quantise(trained, real_planes(torch.from_numpy(planes)))
+    for layer in net.layers:
+        weights, bias = layer.integers()
+        scale = layer.grid.weight_scale.numpy()
+        real = layer.conv.weight.detach().numpy() / scale
+        assert np.array_equal(weights, 2 * np.clip(np.rint(real), -31, 31))
+        real = layer.conv.bias.detach().numpy() / layer.grid.accumulator_scale.numpy()
+        assert np.abs(bias / 2 - real).max() <= 0.5
+        assert (bias % 2 == 1).all()
+
+
+def test_bound_keeps_grown_weights_under_the_accumulator_limit(trained, planes):
+    net = quantise(trained, real_planes(torch.from_numpy(planes)))
+    with torch.no_grad():
+        net.layers[7].conv.weight.fill_(float(net.layers[7].grid.weight_scale.max()) * 31)
+    with pytest.raises(BadInput, match="accumulator can reach"):
+        to_integer_model(net, "t", PlaneRule())
+    net.bound()
+    to_integer_model(net, "t", PlaneRule())
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1.0, 60.0])
+def test_score_scale_lets_one_percent_saturate_at_most(trained, planes, factor):
+    x = real_planes(torch.from_numpy(planes))
+    net = quantise(trained, x)
+    with torch.no_grad():
+        net.layers[-1].conv.weight.mul_(factor)
+    before = to_integer_model(net, "t", PlaneRule()).layers[-1]
+    rescaled = rescale_score(net, x)
+    model = to_integer_model(rescaled, "t", PlaneRule())
+    assert np.array_equal(model.layers[-1].weights, before.weights)
+    assert np.array_equal(model.layers[-1].bias, before.bias)
+    assert differing(rescaled, model, planes) == [0] * 9
+    assert np.isin(run(model, planes), (-128, 127)).mean() <= 0.01
+
+
+def test_backend_gives_the_bytes_of_the_specification(tmp_path, planes):
+    random_model(5).save(tmp_path / "model.json")
+    model = load_model(tmp_path / "model.json")
+    backend = TorchBackend(model)
+    assert backend.name == "torch"
+    assert "brevitas" in backend.version
+    outputs = backend.layers(planes)
+    for found, expected in zip(outputs, run_layers(model, planes), strict=True):
+        assert found.dtype == expected.dtype
+        assert np.array_equal(found, expected)
+    assert np.array_equal(backend.score(planes), run(model, planes))
+    assert backend.score(planes[:0]).shape == (0,)
