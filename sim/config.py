@@ -145,7 +145,7 @@ class Defects(_Section):
         (0.0003, 0.01), "error of the subtracted flux, log-uniform", "assumed", "response off axis"
     )
     residual_arcmin: Range = _key(
-        (1.0, 10.0), "position error of a badly subtracted source, log-uniform, arcmin", "assumed", "none"
+        (0.3, 10.0), "position error of a badly subtracted source, log-uniform, arcmin", "assumed", "none"
     )
     residual_flux: Range = _key((0.01, 0.15), "its flux error, log-uniform", "assumed", "none")
     stale_factor: Range = _key((1.55, 2.5), "flux over catalogue flux of a stale entry, log-uniform", "assumed", "none")
@@ -174,7 +174,10 @@ class Defects(_Section):
     saa_growth_s: Range = _key((40.0, 600.0), "SAA e-folding time, log-uniform, s", "assumed", "minutes")
     shower_counts: Range = _key((60.0, 3000.0), "counts of a particle shower, log-uniform", "assumed", "none")
     limb_brightness: Range = _key(
-        (1.0, 60.0), "brightness of the Earth's limb over the CXB, log-uniform", "assumed", "X-ray aurorae"
+        (5.0, 300.0),
+        "brightness of the Earth's limb over the CXB, log-uniform",
+        "assumed",
+        "X-ray aurorae, flares reflected",
     )
 
 
@@ -209,6 +212,9 @@ class Trigger(_Section):
     exclusion_px: Range = _key(
         (0.0, 3.0), "radius about known sources without new alerts, uniform per event, sky px", "assumed", "none"
     )
+    exclusion_share: float = _key(
+        0.85, "share of events with such an exclusion in force", "assumed", "none", ge=0, le=1
+    )
     outburst_excess: float = _key(
         1.0, "excess over the catalogue flux at which a known source alerts", "assumed", "none", ge=0
     )
@@ -227,7 +233,7 @@ class Rates(_Section):
     grb: float = _key(0.30, "bursts in the field per day", "assumed", "40-70 alerted a year, Antier 2016", ge=0)
     unknown_source: float = _key(0.12, "new Galactic sources per day", "assumed", "none", ge=0)
     outburst: float = _key(0.6, "known-source outbursts per day", "assumed", "hundreds of alerts a year", ge=0)
-    residual: float = _key(0.4, "badly subtracted sources per day", "assumed", "hundreds of false alerts", ge=0)
+    residual: float = _key(0.6, "badly subtracted sources per day", "assumed", "hundreds of false alerts", ge=0)
     coding_noise: float = _key(0.25, "stale catalogue fluxes per day", "assumed", "as above", ge=0)
     edge_source: float = _key(0.12, "bright sources at the edge per day", "assumed", "as above", ge=0)
     attitude: float = _key(0.03, "attitude errors per day", "assumed", "as above", ge=0)

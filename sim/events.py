@@ -116,19 +116,21 @@ def expose(rng: np.random.Generator, event: Event, config: SimConfig) -> list[Ex
         area = tel.projected_area(event.new.y, event.new.z) * tel.geometry.efficiency
         source = tel.shadow(event.new.y, event.new.z) * area * event.new.fluence
     length = trigger.short_window_s * trigger.long_factor
-    planes = []
-    total = np.zeros_like(steady)
+    exposures: list[Exposure] = []
+    total, told = np.zeros_like(steady), np.zeros_like(steady)
     for start, stop in [*_short_windows(event, config), (0.0, length)]:
         signal = source * (event.new.fraction(start, stop) if event.new else 0.0)
         photons = steady * (stop - start) + signal
         artefacts = tuple((d.cause, d.expected(photons, start, stop, length)) for d in event.disturbances)
-        expected = np.maximum(photons + sum(plane for _, plane in artefacts), 0.0)
-        last = start == 0.0 and stop == length
-        counts = rng.poisson(np.maximum(expected - sum(p[0] for p in planes), 0.0) if last else expected)
-        total += counts
-        exposure = Exposure(start, stop, total if last else counts.astype(np.float64), signal, artefacts)
-        planes.append((expected, exposure))
-    return [exposure for _, exposure in planes]
+        expected = np.maximum(photons + np.sum([plane for _, plane in artefacts], axis=0), 0.0)
+        if stop - start < length:
+            counts = rng.poisson(expected).astype(np.float64)
+            total += counts
+            told += expected
+        else:
+            counts = total + rng.poisson(np.maximum(expected - told, 0.0))
+        exposures.append(Exposure(start, stop, counts, signal, artefacts))
+    return exposures
 
 
 def quiet_rate(config: SimConfig, tel: Telescope) -> Float64:

@@ -24,7 +24,7 @@ class Criteria:
     """The criteria in force during one event; unpublished, so they are drawn from ranges."""
 
     exclusion_px: float
-    """Radius about known sources in which only an outburst alerts."""
+    """Radius about known sources in which only an outburst alerts; negative: none."""
     adaptive_cap: float
     """Largest factor by which the map's standard deviation raises the alert threshold."""
     second_peak_ratio: float
@@ -33,7 +33,7 @@ class Criteria:
     def draw(cls, rng: np.random.Generator, config: Trigger) -> Criteria:
         """Draw the criteria of an event."""
         return cls(
-            float(rng.uniform(*config.exclusion_px)),
+            float(rng.uniform(*config.exclusion_px)) if rng.random() < config.exclusion_share else -1.0,
             float(rng.uniform(*config.adaptive_cap)),
             float(rng.uniform(*config.second_peak_ratio)),
         )
@@ -75,19 +75,19 @@ def find_alert(
     config : Trigger
     """
     allowed = np.where(imager.valid, sky.snr, -np.inf)
-    reach = int(np.ceil(config.association_px))
     for source, counts in zip(known, fully_lit, strict=True):
+        if criteria.exclusion_px < 0:
+            break
         row, col = round(source.catalogue_z), round(source.catalogue_y)
-        near = _disc(row, col, criteria.exclusion_px, allowed.shape)
-        core = _disc(row, col, reach, allowed.shape)
+        core = _disc(row, col, config.association_px, allowed.shape)
         if not len(core[0]):
             continue
-        k = int(np.argmax(allowed[core]))
-        at = core[0][k], core[1][k]
+        highest = int(np.argmax(allowed[core]))
+        at = core[0][highest], core[1][highest]
         excess = sky.balanced[at] / imager.response[at]
-        if criteria.exclusion_px > 0 and excess < config.outburst_excess * counts:
-            allowed[near] = -np.inf
-    row, col = (int(i) for i in np.unravel_index(int(np.argmax(allowed)), allowed.shape))
+        if excess < config.outburst_excess * counts:
+            allowed[_disc(row, col, criteria.exclusion_px, allowed.shape)] = -np.inf
+    row, col = _highest(allowed, sky.snr, config.alert_threshold)
     snr = float(allowed[row, col])
     if snr < config.alert_threshold:
         return None
@@ -166,3 +166,13 @@ def _disc_offsets(radius: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     i, j = np.mgrid[-r : r + 1, -r : r + 1]
     kept = i * i + j * j <= radius * radius
     return i[kept], j[kept]
+
+
+def _highest(allowed: NDArray[np.float32], snr: NDArray[np.float32], threshold: float) -> tuple[int, int]:
+    """Highest allowed pixel that is a peak of the map, not the shoulder of an excluded one."""
+    while True:
+        row, col = (int(i) for i in np.unravel_index(int(np.argmax(allowed)), allowed.shape))
+        around = snr[max(row - 1, 0) : row + 2, max(col - 1, 0) : col + 2]
+        if allowed[row, col] < threshold or snr[row, col] >= np.nanmax(around):
+            return row, col
+        allowed[row, col] = -np.inf

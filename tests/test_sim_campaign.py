@@ -60,8 +60,8 @@ def test_seed_matters(campaign: TriggerSet) -> None:
 
 
 def test_longer_campaign_starts_with_the_shorter() -> None:
-    short = [e for e in events(CONFIG, 5, 3)]
-    assert [e for e in events(CONFIG, 9, 3)][: len(short)] == short
+    short = list(events(CONFIG, 5, 3))
+    assert list(events(CONFIG, 9, 3))[: len(short)] == short
 
 
 def test_event_rates_are_poisson() -> None:
