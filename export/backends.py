@@ -85,6 +85,7 @@ class OnnxRuntimeBackend:
     name = "ort"
 
     def __init__(self, model: IntegerModel) -> None:
+        self._model = model
         try:
             import onnxruntime
 
@@ -104,7 +105,8 @@ class OnnxRuntimeBackend:
 
     def layers(self, planes: NDArray[np.int8]) -> list[NDArray[np.integer]]:
         """See :meth:`Backend.layers`."""
-        return list(self._tapped.run(None, {onnx_file.INPUT: planes}))
+        outputs = self._tapped.run(None, {onnx_file.INPUT: planes})
+        return [onnx_file.canonical(layer, output) for layer, output in zip(self._model.layers, outputs, strict=True)]
 
     def score(self, planes: NDArray[np.int8]) -> NDArray[np.int8]:
         """See :meth:`Backend.score`."""

@@ -92,6 +92,13 @@ def read_onnx(data: bytes) -> IntegerModel:
         raise BadInput("a name in the ONNX file is not UTF-8") from error
 
 
+def canonical(layer: Layer, output: NDArray[Any]) -> NDArray[np.integer]:
+    """Output of a layer in a graph as the model has it: without a rectifier, uint8 with zero point 128 is int8."""
+    if output.dtype == np.uint8 and layer.lo != 0:
+        return (output.astype(np.int16) - 128).astype(np.int8)
+    return output
+
+
 def _graph(model: IntegerModel, tap: bool) -> GraphProto:
     import onnx
 
