@@ -77,6 +77,8 @@ def draw_subimage(
 def draw_triggers(triggers: TriggerSet, path: str | Path, limit: int = 25) -> None:
     """Draw the first alerts of a set side by side, each with its label, cause and SNR at the trigger.
 
+    Each panel has its own colour scale, since a bright source would blank all others on a common one.
+
     Parameters
     ----------
     triggers : TriggerSet
@@ -96,28 +98,24 @@ def draw_triggers(triggers: TriggerSet, path: str | Path, limit: int = 25) -> No
         raise BadInput("there is no alert to draw", path)
     across = min(5, shown)
     down = -(-shown // across)
-    width, height = max(2.4 * across, 4.0) + 0.8, 2.7 * down + 0.6
+    width, height = max(2.4 * across, 4.0) + 0.2, 2.7 * down + 0.6
     figure = _figure(path, (width, height))
     grid = figure.add_gridspec(
         down,
         across,
         left=0.1 / width,
-        right=1 - 0.9 / width,
+        right=1 - 0.1 / width,
         bottom=0.15 / height,
         top=1 - 0.7 / height,
         wspace=0.06,
         hspace=0.24,
     )
-    snr = triggers.snr[:shown]
-    scale = _scale(snr)
     for i in range(shown):
         axes = figure.add_subplot(grid[i // across, i % across])
-        image = _draw_snr(axes, snr[i], triggers.mask[i], scale)
+        _draw_snr(axes, triggers.snr[i], triggers.mask[i])
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_title(_panel_title(triggers, i), fontsize=8, pad=3)
-    bar = figure.add_axes((1 - 0.75 / width, 0.15 / height, 0.14 / width, 1 - 0.85 / height))
-    figure.colorbar(image, cax=bar, extend="both", label="SNR (σ)")
     simulated = ", simulated" if triggers.simulated else ""
     count = f"{shown} of {len(triggers)} alerts{simulated}"
     figure.text(0.1 / width, 1 - 0.25 / height, count, fontsize=11, fontweight="bold", va="center")
@@ -153,11 +151,11 @@ def _scale(snr: NDArray[np.float32]) -> float:
     return max(_LEAST_SCALE, float(np.quantile(known, 0.999)) if known.size else 0.0)
 
 
-def _draw_snr(axes: Any, snr: NDArray[np.float32], mask: NDArray[np.uint8], scale: float | None = None) -> Any:
+def _draw_snr(axes: Any, snr: NDArray[np.float32], mask: NDArray[np.uint8]) -> Any:
     from matplotlib.patches import Circle
     from scipy import ndimage
 
-    scale = _scale(snr) if scale is None else scale
+    scale = _scale(snr)
     _hatch_no_data(axes)
     image = axes.imshow(
         np.ma.masked_invalid(snr), origin="lower", cmap="RdBu_r", vmin=-scale, vmax=scale, interpolation="nearest"
