@@ -57,7 +57,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; every foreseeable fault is one line on standard error."""
     try:
-        cli()
+        cli(prog_name="slewguard")
     except (ValueError, OSError) as error:
         from slewguard.subimages.errors import BadInput
 
