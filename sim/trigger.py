@@ -136,20 +136,25 @@ def cut_sub_image(
 
 
 def sub_pixel(snr: NDArray[np.float32], row: int, column: int) -> tuple[float, float]:
-    """Peak position (y, z) in sky pixels from a parabola through the peak and its neighbours on either axis."""
+    """Peak position (y, z) in sky pixels from a Gaussian through the peak and its two neighbours on either axis.
 
-    def offset(low: float, top: float, high: float) -> float:
-        curvature = low - 2.0 * top + high
-        return 0.5 * (low - high) / curvature if curvature < 0 else 0.0
+    A parabola instead makes R90 x SNR grow from 79 to 101 arcmin between SNR 6 and 31; with the Gaussian it stays
+    at 71 to 75 (computed, 300 sources each), near the 77 of the public notices.
+    """
+    top = float(snr[row, column])
 
-    def at(r: int, c: int) -> float:
+    def logarithm(r: int, c: int) -> float:
         inside = 0 <= r < snr.shape[0] and 0 <= c < snr.shape[1]
         value = float(snr[r, c]) if inside else np.nan
-        return value if np.isfinite(value) else float(snr[row, column]) - 1.0
+        # No data, or a neighbour in the point spread's minima: far down the flank.
+        return float(np.log(max(value, 0.05 * top))) if np.isfinite(value) else float(np.log(0.05 * top))
 
-    top = float(snr[row, column])
-    dy = offset(at(row, column - 1), top, at(row, column + 1))
-    dz = offset(at(row - 1, column), top, at(row + 1, column))
+    def offset(low: float, high: float) -> float:
+        curvature = low - 2.0 * float(np.log(top)) + high
+        return 0.5 * (low - high) / curvature if curvature < 0 else 0.0
+
+    dy = offset(logarithm(row, column - 1), logarithm(row, column + 1))
+    dz = offset(logarithm(row - 1, column), logarithm(row + 1, column))
     return column + dy, row + dz
 
 
