@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from slewguard.subimages.errors import BadInput
 
@@ -34,13 +34,13 @@ def _key(default: Any, text: str, mark: Mark, source: str, **bounds: Any) -> Any
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Instrument(_Section):
     """Telescope geometry and detector response."""
 
-    pixels: int = _key(80, "detector pixels per side", "published", "arXiv:1406.7759", ge=8)
+    pixels: int = _key(80, "detector pixels per side", "published", "arXiv:1406.7759", ge=40, multiple_of=40)
     pitch_mm: float = _key(
         4.5, "pixel pitch, mm", "computed", "R90 x SNR = 77 arcmin in 25 GCN notices of 2025-2026", gt=0
     )
@@ -51,7 +51,7 @@ class Instrument(_Section):
     mask_cells: int = _key(46, "mask cells per side", "computed", "R90 x SNR = 77 arcmin", ge=8)
     distance_mm: float = _key(460.0, "mask to detector, mm", "computed", "R90 x SNR = 77 arcmin", gt=0)
     open_fraction: float = _key(
-        0.40, "open share of the mask", "published", "CEA/DRF dossier, 2024-07-05", gt=0.05, lt=0.45
+        0.40, "open share of the mask", "published", "CEA/DRF dossier, 2024-07-05", gt=0.05, le=0.40
     )
     mask_seeds: tuple[int, ...] = _key(
         (1, 2, 3, 4, 5, 6),
@@ -61,6 +61,15 @@ class Instrument(_Section):
         min_length=1,
     )
     efficiency: float = _key(1.0, "detection efficiency in the band", "assumed", "ideal response", gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _bins_fit(self) -> Instrument:
+        bins = self.mask_mm / self.pitch_mm
+        if abs(bins - round(bins)) > 1e-6 or round(bins) < self.pixels or (round(bins) - self.pixels) % 2:
+            raise ValueError("mask_mm must be a whole number of pitches that exceeds pixels by an even number")
+        if self.active_mm > self.pitch_mm:
+            raise ValueError("active_mm must not exceed pitch_mm")
+        return self
 
     @property
     def mask_cell_mm(self) -> float:
@@ -224,6 +233,12 @@ class Trigger(_Section):
     max_flux_ratio: float = _key(
         1.5, "largest subtracted flux over catalogue flux", "assumed", "so that outbursts survive", ge=1
     )
+
+    @model_validator(mode="after")
+    def _band_is_ours(self) -> Trigger:
+        if not 4.0 <= self.band_kev[0] < self.band_kev[1] <= 150.0:
+            raise ValueError("band_kev must be [low, high] with 4 <= low < high <= 150")
+        return self
 
 
 class Rates(_Section):

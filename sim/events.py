@@ -17,6 +17,7 @@ from slewguard.sim.defects import DETECTOR_CAUSES, Circumstances, Disturbance, a
 from slewguard.sim.earth import draw_limb
 from slewguard.sim.instrument import Telescope, telescope
 from slewguard.sim.sky import (
+    CATALOGUE_SIZE,
     KnownSource,
     NewSource,
     arcmin_to_px,
@@ -189,10 +190,16 @@ def _draw_outburst(rng: np.random.Generator, config: SimConfig, known: Sequence[
     return NewSource("outburst", source.y, source.z, fluence, onset, duration, pulsed=bool(duration < 100.0))
 
 
-def _bright(rng: np.random.Generator, config: SimConfig, crab: tuple[float, float]) -> KnownSource:
+def _bright(
+    rng: np.random.Generator,
+    config: SimConfig,
+    crab: tuple[float, float],
+    beside: Sequence[KnownSource] = (),
+) -> KnownSource:
     y, z = draw_position(rng, config.instrument, config.trigger.min_coding)
     flux = log_uniform(rng, crab)
-    return KnownSource(90, y, z, flux, y, z, flux)
+    free = np.setdiff1d(np.arange(1, CATALOGUE_SIZE + 1), [s.number for s in beside])
+    return KnownSource(int(rng.choice(free)), y, z, flux, y, z, flux)
 
 
 def _disturb(
@@ -216,7 +223,7 @@ def _disturb(
     bright = 12.0 if cause != "coding_noise" else config.sky.flux_max_crab / defects.stale_factor[1]
     if not any(s.flux > 0.4 for s in sources):
         # A field without a strong source has nothing to subtract badly.
-        sources.append(_bright(rng, config, (0.4, bright)))
+        sources.append(_bright(rng, config, (0.4, bright), sources))
     worst = int(np.argmax([s.flux for s in sources]))
     s = sources[worst]
     if cause == "residual":

@@ -1,7 +1,7 @@
 """From a shadowgram to a sky map: fit of background and known sources, then balanced deconvolution.
 
 With counts D, mask transmission M (rebinned to the detector pitch, so fractional), G+ = M, G- = 1 - M and ``*``
-for correlation (Goldwurm & Gros 2023; see the design note in ``docs/``):
+for correlation (Goldwurm & Gros 2023):
 
     B    = (G+ * 1) / (G- * 1)
     S    = G+ * (D - b) - B (G- * (D - b))

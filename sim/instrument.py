@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slewguard.sim.config import Instrument
+from slewguard.subimages.errors import BadInput
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -41,17 +42,17 @@ def mask_pattern(seed: int, cells: int, open_fraction: float) -> NDArray[np.bool
 
     Raises
     ------
-    ValueError
-        If the fraction cannot be reached within 20 orders.
+    BadInput
+        If the fraction cannot be reached within 100 orders.
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, 0x6D61736B]))
     wanted = round(open_fraction * cells * cells)
-    for _ in range(20):
+    for _ in range(100):
         pattern = _grow(rng, cells, wanted)
         if int(pattern.sum()) == wanted:
             pattern.setflags(write=False)
             return pattern
-    raise ValueError(f"no self-supporting mask with {open_fraction:.0%} open cells found from seed {seed}")
+    raise BadInput(f"no self-supporting mask with {open_fraction:.0%} open cells found from seed {seed}")
 
 
 def _grow(rng: np.random.Generator, cells: int, wanted: int) -> NDArray[np.bool_]:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from slewguard.sim.config import Instrument, Sky, Trigger
 
+CATALOGUE_SIZE = 89
+"""Numbers the onboard catalogue gives out here; the highest seen in a notice is 81 (GX 340-00)."""
 ERG_PER_KEV = 1.602176634e-9
 _T90_PER_TAU = 4.3891
 """T90 of the pulse t exp(-t / tau) in units of tau."""
@@ -152,7 +154,7 @@ def draw_field(
     n = min(int(rng.poisson(sky.crowded_sources if crowded else sky.known_sources)), 40)
     error_px = arcmin_to_px(log_uniform(rng, position_arcmin), instrument)
     sources = []
-    for number in rng.choice(89, size=n, replace=False) + 1:
+    for number in rng.choice(CATALOGUE_SIZE, size=n, replace=False) + 1:
         y, z = draw_position(rng, instrument, trigger.min_coding)
         flux = min(sky.flux_median_crab * 10.0 ** rng.normal(0.0, sky.flux_sigma_dex), sky.flux_max_crab)
         true_flux = flux * 10.0 ** rng.normal(0.0, sky.variability_dex)
