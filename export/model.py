@@ -205,9 +205,10 @@ class IntegerModel:
         if shape != (1, 1, 1) or (lo, hi) != (-128, 127):
             raise BadInput(f"last layer gives {shape} in {lo}..{hi}, expected one score in -128..127")
         try:
-            json.dumps(dict(self.certificate), allow_nan=False)
+            certificate = json.loads(json.dumps(dict(self.certificate), allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
             raise BadInput(f"certificate is not JSON: {error}") from error
+        object.__setattr__(self, "certificate", certificate)
 
     @property
     def input_shape(self) -> Shape:

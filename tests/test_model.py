@@ -229,6 +229,14 @@ def test_model_is_refused():
         replace(model, certificate={"level": float("nan")})
 
 
+def test_certificate_is_kept_as_the_file_has_it():
+    certificate = {"levels": (0.01, 0.05), "n": {1: 2}}
+    model = replace(random_model(0), certificate=certificate)
+    certificate["n"][1] = 3
+    assert model.certificate == {"levels": [0.01, 0.05], "n": {"1": 2}}
+    assert model_from_json(model.to_json()) == model
+
+
 def edited(change):
     content = json.loads(random_model(0).to_json())
     change(content)
