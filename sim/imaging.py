@@ -52,7 +52,6 @@ class Imager:
         self._side = g.sky_side
         self._n = g.pixels
         self._grid = fft.next_fast_len(g.sky_side, real=True)
-        self._lit = _lit_pixels(g.sky_side, g.pixels, g.mask_bins)
         m = tel.transmission
         self._kernels = np.stack([self._transform(m), self._transform(m * m)])
         ones = np.ones((self._n, self._n))
@@ -96,19 +95,20 @@ class Imager:
         """
         d = counts.reshape(-1)
         n = len(shadows)
+        basis = np.vstack([self._polynomial, shadows.reshape(n, d.size)])
+        normal, right = basis @ basis.T, basis @ d
+        normal[np.diag_indices_from(normal)] += 1e-9  # a source outside the field casts no shadow
         amplitudes = np.zeros(n)
-        free = np.arange(n)
+        free = np.ones(n + 6, dtype=bool)
         for _ in range(3):
-            basis = np.vstack([self._polynomial, shadows[free].reshape(len(free), d.size)])
-            fixed = np.setdiff1d(np.arange(n), free)
-            rest = d - amplitudes[fixed] @ shadows[fixed].reshape(len(fixed), d.size)
-            solution = np.linalg.solve(basis @ basis.T + 1e-9 * np.eye(len(basis)), basis @ rest)
-            found = solution[6:]
-            amplitudes[free] = np.clip(found, 0.0, limits[free])
-            bound = found != amplitudes[free]
-            if not bound.any():
+            fixed = ~free[6:]
+            rest = right[free] - normal[np.ix_(free, ~free)] @ amplitudes[fixed]
+            found = np.linalg.solve(normal[np.ix_(free, free)], rest)[6:]
+            kept = np.clip(found, 0.0, limits[~fixed])
+            amplitudes[~fixed] = kept
+            if np.array_equal(kept, found):
                 break
-            free = free[~bound]
+            free[6:][~fixed] = kept == found
         remainder = d - amplitudes @ shadows.reshape(n, d.size)
         background = (self._flatten @ remainder) @ self._polynomial
         return background.reshape(counts.shape), amplitudes
@@ -173,14 +173,19 @@ class Imager:
 
     def _window_sums(self, plane: NDArray[Any]) -> Float32:
         """Sum of the plane over the pixels that see the mask from each sky pixel, [199, 199]."""
-        sums: Float32 = self._lit @ plane.astype(np.float32) @ self._lit.T
+        strip = _sliding_sums(plane.astype(np.float64), self.telescope.geometry.mask_bins)
+        sums: Float32 = _sliding_sums(strip.T, self.telescope.geometry.mask_bins).T.astype(np.float32)
         return sums
 
 
-def _lit_pixels(side: int, n: int, bins: int) -> Float32:
-    """1 where a detector row lies behind the mask as seen from a sky row, float32 [side, n]."""
-    bin_of = np.arange(n)[None, :] + np.arange(side)[:, None] - (n - 1)
-    return ((bin_of >= 0) & (bin_of < bins)).astype(np.float32)
+def _sliding_sums(plane: Float64, bins: int) -> Float64:
+    """Sum over the rows that lie behind the mask from each sky row, [n, m] to [bins + n - 1, m]."""
+    n = len(plane)
+    table = np.cumsum(plane, axis=0)
+    # The shadow's edge moves on to the plane row by row, covers it whole, and moves off again.
+    entering = table[-1] - np.vstack([table[-2::-1], np.zeros_like(table[:1])])
+    whole = np.broadcast_to(table[-1], (bins - n, table.shape[1]))
+    return np.vstack([entering, whole, table[-2::-1]])
 
 
 @lru_cache(maxsize=32)
