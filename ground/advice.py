@@ -118,13 +118,10 @@ def _nearest(subimage: SubImage, patch: int) -> str:
 
 def basis(model: IntegerModel) -> str:
     """Say what the thresholds rest on: no verdict is printed without it."""
-    if not model.certificate:
+    population = model.certificate.get("population", {})
+    if not model.certificate.get("veto", {}).get("certified", False):
         return "thresholds not certified"
-    return (
-        "thresholds from simulated alerts"
-        if model.certificate.get("population", {}).get("simulated", True)
-        else "thresholds certified"
-    )
+    return "thresholds from simulated alerts" if population.get("simulated", True) else "thresholds certified"
 
 
 def _sentence(
