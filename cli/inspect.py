@@ -61,6 +61,8 @@ def _model(what: str) -> dict[str, Any]:
 
 
 def _triggers(path: Path, draw: Path | None, index: int | None) -> dict[str, Any]:
+    import numpy as np
+
     from slewguard.subimages import BadInput, read_triggers
     from slewguard.subimages.describe import describe
 
@@ -68,7 +70,7 @@ def _triggers(path: Path, draw: Path | None, index: int | None) -> dict[str, Any
     if index is not None:
         if not 0 <= index < len(triggers):
             raise BadInput(f"no alert {index}; there are {len(triggers)}", path)
-        triggers = triggers.select(slice(index, index + 1))
+        triggers = triggers.select(np.array([index]))
     if draw is not None:
         from slewguard.subimages.draw import draw_subimage, draw_triggers
 
