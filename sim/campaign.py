@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from slewguard.subimages.contract import COLUMNS, SHAPE, SubImage, TriggerSet
 from slewguard.subimages.errors import BadInput
 
 _CHUNK = 16
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def simulate(
@@ -80,7 +83,24 @@ def _run(config: SimConfig, seed: int, chunks: Sequence[Sequence[EventId]], work
 
     # Not forked: the caller may hold threads of a network library.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_simulate_chunk, [config] * len(chunks), [seed] * len(chunks), chunks)
+        with _one_thread_each():
+            results = pool.map(_simulate_chunk, [config] * len(chunks), [seed] * len(chunks), chunks)
+        yield from results
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let processes started here use one BLAS thread, so that workers do not crowd each other out."""
+    before = {name: os.environ.get(name) for name in _THREAD_LIMITS}
+    os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _simulate_chunk(config: SimConfig, seed: int, chunk: Sequence[EventId]) -> list[SubImage]:
