@@ -74,7 +74,8 @@ def draw_event(rng: np.random.Generator, config: SimConfig, cause: str) -> Event
     known = draw_field(rng, sky, config.instrument, trigger, config.defects.position_arcmin)
     about = _circumstances(config, tel)
     disturbances = always(rng, about)
-    subtraction = 1.0 + rng.normal(0.0, log_uniform(rng, config.defects.flux_error), len(known) + 1)
+    # Two more than the field holds: an outburst and a disturbance may each add a source.
+    subtraction = 1.0 + rng.normal(0.0, log_uniform(rng, config.defects.flux_error), len(known) + 2)
     criteria = Criteria.draw(rng, trigger)
     new = None
     if cause in TRUE_CAUSES:

@@ -100,6 +100,13 @@ def test_false_causes_alert_and_are_false(cause: str) -> None:
     assert all(a.meta["label"] == 0 for a in found)
 
 
+def test_an_outburst_in_an_empty_field_may_be_disturbed() -> None:
+    empty = SimConfig.model_validate({"sky": {"known_sources": 0.0, "crowded_sources": 0.0, "disturbed_share": 1.0}})
+    found = [a for k in range(40) for a in alerts(empty, 8, EventId(0, k, "outburst"))]
+    assert {a.meta["cause"] for a in found} > {b"outburst"}
+    assert all(1 <= a.catalogue_id <= 89 for a in found if a.meta["cause"] == b"outburst")
+
+
 def test_dropped_configuration_reads_back_and_names_marks(tmp_path: Path) -> None:
     text = drop_config()
     path = tmp_path / "sim.yaml"
