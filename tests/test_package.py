@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 import subprocess
@@ -101,15 +102,34 @@ def test_missing_and_further_files_are_found(package):
         verify_package(package / "absent")
 
 
-def rewrite(package, name, data):
-    """Change a file and its hash in the manifest, as somebody would who wants to deceive."""
-    from slewguard.export.package import _entry, _manifest_text
+def restate(package, change):
+    """Change the manifest and its own hash, as somebody would who wants to deceive."""
+    from slewguard.export.package import _manifest_text
 
     manifest = json.loads((package / MANIFEST).read_text())
-    manifest["files"][name] = _entry(data)
+    change(manifest)
+    (package / MANIFEST).write_text(_manifest_text(manifest))
+
+
+def rewrite(package, name, data):
+    """Change a file and its hash in the manifest."""
+    entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     if ".." not in name:
         (package / name).write_bytes(data)
-    (package / MANIFEST).write_text(_manifest_text(manifest))
+    restate(package, lambda manifest: manifest["files"].__setitem__(name, entry))
+
+
+@pytest.mark.parametrize(("old", "new"), [('"seed": 1', '"seed": 2'), ('"lo": 0.98', '"lo": 0.97'), ("{\n", "{ \n")])
+def test_a_changed_manifest_is_found(package, old, new):
+    text = (package / MANIFEST).read_text()
+    assert old in text
+    (package / MANIFEST).write_text(text.replace(old, new, 1))
+    assert verify_package(package) == [f"{MANIFEST}: content is not what its own SHA-256 states"]
+
+
+def test_a_manifest_with_another_certificate_is_found(package):
+    restate(package, lambda manifest: manifest["certificate"]["veto"].__setitem__("level", 0.001))
+    assert verify_package(package) == [f"{MANIFEST}: states another certificate than model.json holds"]
 
 
 def test_files_that_belong_to_another_model_are_found(package):
@@ -232,6 +252,8 @@ def test_golden_inputs_are_read_back():
         for wrong in (b"", files[name][:-1], files[name][:-5], files["planes.npy"], files[name][:128]):
             with pytest.raises(BadInput, match="golden"):
                 read_inputs({**files, name: wrong})
+    with pytest.raises(BadInput, match="golden"):
+        read_inputs({**files, "snr.npy": files["snr.npy"].replace(b"<f4", b">f4")})
     with pytest.raises(BadInput, match="keep the contract"):
         golden_files(some_model(), TriggerSet(triggers.snr[:0], triggers.mask[:0]))
     with pytest.raises(BadInput, match="keep the contract"):

@@ -156,6 +156,10 @@ def test_source_under_the_trigger_is_drawn_once():
     beside = planes_of(snr, mask, catalogue_id=3)[2]
     assert (beside[26:31, 28:33] == RULE.level).all()
     assert np.count_nonzero(beside) == 25
+    mask[28, 30], mask[28, 31] = BACKGROUND, KNOWN_SOURCE
+    both = planes_of(snr, mask, catalogue_id=3)[2]
+    assert (both[26:31, 26:34] == RULE.level).all()
+    assert np.count_nonzero(both) == 40
 
 
 def test_edges_are_no_data_whatever_they_hold():

@@ -70,9 +70,13 @@ def test_the_schema_of_the_runtime_reads_what_was_meant():
 
 def test_weights_are_aligned():
     data = write_tflite(some_model())
-    weights = np.ascontiguousarray((2 * some_model().layers[0].weights).transpose(0, 2, 3, 1)).tobytes()
-    assert data.count(weights) == 1
-    assert data.index(weights) % 16 == 0
+    for layer in some_model().layers:
+        axes = (1, 2, 3, 0) if layer.depthwise else (0, 2, 3, 1)
+        for constant in ((2 * layer.weights).transpose(axes), 2 * layer.bias):
+            if constant.size >= 8:
+                stored = np.ascontiguousarray(constant).tobytes()
+                assert data.count(stored) == 1
+                assert data.index(stored) % 16 == 0
 
 
 def test_interpreter_names_the_tensors():
@@ -140,6 +144,7 @@ def test_a_file_packed_by_somebody_else_is_read():
         (lambda p: scale(p, "pw4.weight", 2), "bias scale"),
         (lambda p: scale(p, "pw4.weight", 1.1), "power of two"),
         (lambda p: (scale(p, "pw4.weight", 2), scale(p, "pw4.bias", 2)), "SHA-256"),
+        (lambda p: (scale(p, "planes", 2), scale(p, "conv0.weight", 0.5)), "input scale"),
         (lambda p: setattr(tensor(p, "pw4.weight").quantization, "quantizedDimension", 1), "not quantised"),
         (lambda p: setattr(tensor(p, "pw4.out").quantization, "zeroPoint", [-127]), "zero point"),
         (lambda p: setattr(tensor(p, "pw4.out").quantization, "zeroPoint", [0]), "activation"),
