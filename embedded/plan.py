@@ -49,8 +49,8 @@ class Step:
     @property
     def accumulator_range(self) -> tuple[int, int]:
         """Least and greatest accumulator of the C code over all channels and inputs."""
-        lo, hi = (-127, 127) if self.number == 0 else (np.iinfo(self.in_dtype).min, np.iinfo(self.in_dtype).max)
-        least, greatest = self.layer.accumulator_bounds(lo, hi)
+        values = np.iinfo(self.in_dtype)
+        least, greatest = self.layer.accumulator_bounds(values.min, values.max)
         half = 1 << (self.layer.shift.astype(np.int64) - 2)
         return int(((least - 1) // 2 + half).min()), int(((greatest - 1) // 2 + half).max())
 

@@ -155,7 +155,7 @@ def adversarial_planes(seed: int, level: int = 16) -> NDArray[np.int8]:
     Returns
     -------
     int8 array [N, 3, 56, 56]
-        All zero, all 127, all -127, nothing but no data, nothing but known sources, a chessboard of both extremes,
+        All zero, all 127, all -127, one -128 (no plane value, but an int8), nothing but no data, nothing but known sources, a chessboard of both extremes,
         extremes at random, all values at random, extremes only on a few pixels.
     """
     rng = np.random.default_rng(seed)
@@ -165,7 +165,9 @@ def adversarial_planes(seed: int, level: int = 16) -> NDArray[np.int8]:
     known[2] = level
     chessboard = np.where(np.indices(shape).sum(axis=0) % 2, Q_MAX, -Q_MAX)
     cases = [np.zeros(shape, dtype=int), np.full(shape, Q_MAX), np.full(shape, -Q_MAX), no_data, known, chessboard]
-    cases += [-chessboard]
+    damaged = np.zeros(shape, dtype=int)
+    damaged[0, 5, 5] = -Q_MAX - 1
+    cases += [-chessboard, damaged]
     cases += [rng.choice([-Q_MAX, Q_MAX], size=shape) for _ in range(4)]
     cases += [rng.integers(-Q_MAX, Q_MAX + 1, size=shape) for _ in range(4)]
     cases += [rng.choice([-Q_MAX, 0, Q_MAX], size=shape, p=[0.01, 0.98, 0.01]) for _ in range(2)]

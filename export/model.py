@@ -198,7 +198,8 @@ class IntegerModel:
             raise BadInput(f"model has {len(self.layers)} layers, expected 1 to {MAX_LAYERS}")
         if len({layer.name for layer in self.layers}) != len(self.layers):
             raise BadInput("two layers have the same name")
-        shape, lo, hi = self.input_shape, -127, 127
+        # -128 is no plane value, but a file may hold it: the bounds hold for every int8.
+        shape, lo, hi = self.input_shape, -128, 127
         for layer in self.layers:
             layer.check(shape, lo, hi)
             shape, lo, hi = layer.out_shape(shape), layer.lo, layer.hi

@@ -1,8 +1,9 @@
 """From score to verdict: integer comparisons on the planes and on the score, the same on ground and on board.
 
-1. *Sanity limits.* A sub-image with too little data, too weak a trigger pixel or too many saturated pixels is
+1. *Plane values.* A plane that holds -128, which no sub-image gives, is damaged: ``abstain``, reason ``bad_value``.
+2. *Sanity limits.* A sub-image with too little data, too weak a trigger pixel or too many saturated pixels is
    unlike anything the thresholds were set on: ``abstain``, reason ``outside_limits``.
-2. *Thresholds.* ``veto`` if score < t_veto, ``confirm`` if score > t_confirm, else ``abstain``; a score equal to
+3. *Thresholds.* ``veto`` if score < t_veto, ``confirm`` if score > t_confirm, else ``abstain``; a score equal to
    a threshold is kept. Only a veto takes a slew away.
 """
 
@@ -84,8 +85,12 @@ class VerdictRule:
             Index into :data:`slewguard.subimages.REASONS`.
         """
         outside = self.outside_limits(planes)
+        damaged = (planes == -128).any(axis=(1, 2, 3))
         verdict = np.full(len(score), Verdict.ABSTAIN, dtype=np.uint8)
         verdict[score < self.t_veto] = Verdict.VETO
         verdict[score > self.t_confirm] = Verdict.CONFIRM
-        verdict[outside] = Verdict.ABSTAIN
-        return verdict, np.where(outside, REASONS.index("outside_limits"), 0).astype(np.uint8)
+        verdict[outside | damaged] = Verdict.ABSTAIN
+        reason = np.zeros(len(score), dtype=np.uint8)
+        reason[outside] = REASONS.index("outside_limits")
+        reason[damaged] = REASONS.index("bad_value")
+        return verdict, reason

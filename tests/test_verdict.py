@@ -99,3 +99,12 @@ def test_classifier_answers_for_every_alert():
     assert np.array_equal(judged.verdict[good], verdict)
     assert np.array_equal(judged.reason[good], reason)
     assert len(set(verdict.tolist())) > 1
+
+
+def test_a_damaged_plane_is_abstained_on_whatever_its_score():
+    planes = np.zeros((2, 3, 56, 56), dtype=np.int8)
+    planes[1, 2, 7, 7] = -128
+    rule = VerdictRule(t_veto=128, t_confirm=127)
+    verdict, reason = rule.verdicts(planes, np.array([-128, -128], dtype=np.int8))
+    assert verdict.tolist() == [Verdict.VETO, Verdict.ABSTAIN]
+    assert reason.tolist() == [0, REASONS.index("bad_value")]
