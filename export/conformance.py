@@ -155,8 +155,8 @@ def adversarial_planes(seed: int, level: int = 16) -> NDArray[np.int8]:
     Returns
     -------
     int8 array [N, 3, 56, 56]
-        All zero, all 127, all -127, one -128 (no plane value, but an int8), nothing but no data, nothing but known sources, a chessboard of both extremes,
-        extremes at random, all values at random, extremes only on a few pixels.
+        All zero, all 127, all -127, nothing but no data, nothing but known sources, a chessboard of both extremes,
+        one -128 (no plane value, but an int8), extremes at random, all values at random, extremes on a few pixels.
     """
     rng = np.random.default_rng(seed)
     shape = (N_PLANES, SIDE, SIDE)
