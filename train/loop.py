@@ -104,7 +104,7 @@ class Trainer:
         self.net = net
         self.phase = phase
         self.seed = seed
-        self.optimiser = torch.optim.AdamW(net.parameters(), lr=phase.rate, weight_decay=phase.decay)
+        self.optimiser = torch.optim.AdamW(net.parameters(), lr=phase.rate, weight_decay=phase.decay, fused=True)
 
     def epochs(
         self,
@@ -159,13 +159,18 @@ class Trainer:
                 found[f"optimiser.{i}.{name}"] = tensor
         return {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in found.items()}
 
+    @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take up what :meth:`state` gave."""
         load_tensors(self.net, {name[4:]: t for name, t in state.items() if name.startswith("net.")})
         for i, parameter in enumerate(self.net.parameters()):
             start = f"optimiser.{i}."
-            own = {name[len(start) :]: t.clone() for name, t in state.items() if name.startswith(start)}
-            self.optimiser.state[parameter] = own
+            own = {name[len(start) :]: t for name, t in state.items() if name.startswith(start)}
+            # The fused optimiser walks through memory: its state must lie as the parameter does.
+            self.optimiser.state[parameter] = {
+                name: torch.empty_like(parameter).copy_(t) if t.shape == parameter.shape else t.clone()
+                for name, t in own.items()
+            }
 
 
 @torch.no_grad()
