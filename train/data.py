@@ -80,8 +80,10 @@ def make_examples(triggers: TriggerSet, rule: PlaneRule) -> Examples:
     if not 0 < n_true < len(label):
         raise BadInput(f"{n_true} true of {len(label)} labelled alerts: both kinds are needed")
     planes = make_planes(triggers.snr, triggers.mask, triggers.catalogue_id, rule)
-    unnamed = np.full(len(triggers), -1, dtype=np.int32)
-    anonymous = make_planes(triggers.snr, triggers.mask, unnamed, rule)[:, 2]
+    anonymous = planes[:, 2].copy()
+    named = np.flatnonzero(triggers.catalogue_id >= 0)
+    unnamed = np.full(len(named), -1, dtype=np.int32)
+    anonymous[named] = make_planes(triggers.snr[named], triggers.mask[named], unnamed, rule)[:, 2]
     per_class = {TRUE: len(label) / (2 * n_true), FALSE: len(label) / (2 * (len(label) - n_true))}
     weight = np.where(label == TRUE, per_class[TRUE], per_class[FALSE]).astype(np.float32)
     return Examples(planes, anonymous, label, weight)

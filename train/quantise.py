@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from slewguard.export.flight import LayerShape
 from slewguard.export.model import MAX_ACCUMULATOR, SHIFTS, IntegerModel, Layer
-from slewguard.export.planes import Q_MAX, PlaneRule
+from slewguard.export.planes import PlaneRule
 from slewguard.export.verdict import VerdictRule
 from slewguard.subimages.errors import BadInput
 from slewguard.train.nets import INPUT_LOG2, FlightNet, pad
@@ -38,6 +38,8 @@ WEIGHT_BITS = 6
 W_MAX = 2 ** (WEIGHT_BITS - 1) - 1
 SATURATED = 0.01
 """Share of the calibration alerts whose score may lie beyond the scale."""
+
+_INT8_MAX = 128
 
 # Weights may grow in training; a quarter above what they need at its start is left free.
 _ROOM = 1.25
@@ -187,7 +189,7 @@ def quantise(net: FlightNet, sample: Tensor) -> QuantNet:
         last = shape is net.shapes[-1]
         x = x if last else F.relu(x)
         top = _score_top(x) if last else float(x.max())
-        input_max = 255 if grids else Q_MAX
+        input_max = 255 if grids else _INT8_MAX
         grid = Grid(shape, input_max, in_log2, _log2_of(top, 127 if last else 255), (), last)
         grids.append(_with_shifts(grid, weight))
         in_log2 = grids[-1].out_log2
@@ -268,7 +270,7 @@ def from_integer_model(model: IntegerModel) -> QuantNet:
         inputs = out if layer.depthwise else inner
         shape = LayerShape(layer.name, op, inputs, out, height, layer.stride, layer.pad)
         shift = tuple(int(s) for s in layer.shift)
-        input_max = 255 if grids else Q_MAX
+        input_max = 255 if grids else _INT8_MAX
         grids.append(Grid(shape, input_max, in_log2, layer.out_log2, shift, layer.lo < 0))
         in_log2 = layer.out_log2
     net = QuantNet(tuple(grids))
