@@ -42,7 +42,7 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "flight": Recipe("flight", 11, 2, 64, rate=2e-2, qat_rate=1e-3, decay=1e-2, drop_id=0.2),
+    "flight": Recipe("flight", 11, 3, 64, rate=2e-2, qat_rate=1e-3, decay=1e-2, drop_id=0.2),
     # Epochs and batch of the talk; its optimiser is not published, so a common one stands in (assumed).
     "handmade": Recipe("handmade", 40, 0, 16, rate=1e-3, qat_rate=0.0, decay=0.0, drop_id=0.0),
 }
