@@ -32,7 +32,7 @@ class _Size:
     calls: int
 
 
-_FULL = _Size(training_days=700, enrich=5, days=365, epochs=None, handmade_epochs=4, compared=1000, calls=200)
+_FULL = _Size(training_days=1200, enrich=3.5, days=365, epochs=None, handmade_epochs=3, compared=1000, calls=200)
 _QUICK = _Size(training_days=100, enrich=5, days=60, epochs=2, handmade_epochs=1, compared=100, calls=20)
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from slewguard.export.execute import NumpyClassifier
-from slewguard.export.model import load_model
+from slewguard.export.package import open_model
 from slewguard.subimages.contract import TriggerSet
-from slewguard.subimages.errors import BadInput
 from slewguard.train.baseline import FILE, load_baseline
 from slewguard.train.metrics import evaluate
 
@@ -19,7 +18,7 @@ def evaluate_run(path: str | Path, triggers: TriggerSet, *, seed: int = 0) -> di
     Parameters
     ----------
     path : path-like
-        Run folder or flight package, or its ``model.json``.
+        A baseline's run folder, or whatever :func:`slewguard.export.package.open_model` takes.
     triggers : TriggerSet
         With labels.
     seed : int
@@ -36,15 +35,11 @@ def evaluate_run(path: str | Path, triggers: TriggerSet, *, seed: int = 0) -> di
     BadInput
         If there is no classifier at ``path``, or no labels.
     """
-    path = Path(path)
-    file = path / "model.json" if path.is_dir() else path
-    if path.is_dir() and not file.exists():
-        if not (path / FILE).exists():
-            raise BadInput(f"holds neither model.json nor {FILE}", path)
+    if (Path(path) / FILE).is_file():
         baseline = load_baseline(path)
         about = {"name": baseline.name, "sha256": baseline.sha256, "certificate": None}
         return {"model": about, **evaluate(baseline.scores(triggers), triggers, seed=seed)}
-    model = load_model(file)
+    model = open_model(path)
     judgement = NumpyClassifier(model).judge(triggers)
     certificate = dict(model.certificate) or None
     return {
