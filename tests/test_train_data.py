@@ -91,3 +91,13 @@ def test_augmentation_draws_every_view_and_drops_numbers():
     assert dropped == pytest.approx(0.5, abs=0.1)
     kept = augment(examples, one, 0.0, np.random.default_rng(0))
     assert (kept[:, 2, 28, 28] == PlaneRule().level).all()
+
+
+def test_outbursts_weigh_less_than_bursts_and_the_classes_the_same():
+    cause = np.where(ALERTS.label == 1, b"grb", b"column").astype("S16")
+    flaring = np.flatnonzero(ALERTS.label == 1)[::2]
+    cause[flaring] = b"outburst"
+    triggers = TriggerSet(ALERTS.snr, ALERTS.mask, {**ALERTS.columns, "cause": cause})
+    weight = make_examples(triggers, PlaneRule(), outburst_weight=0.25).weight
+    assert (weight[flaring] * 4 == weight[cause == b"grb"][0]).all()
+    assert weight[ALERTS.label == 1].sum() == pytest.approx(weight[ALERTS.label == 0].sum())

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slewguard.export.planes import PlaneRule, make_planes
-from slewguard.subimages.contract import FALSE, SIDE, TRUE, TriggerSet
+from slewguard.subimages.contract import SIDE, TRUE, TriggerSet
 from slewguard.subimages.errors import BadInput
 
 N_VIEWS = 8
@@ -66,8 +66,15 @@ def split_by_sequence(triggers: TriggerSet, share: float, seed: int) -> tuple[ND
     return np.flatnonzero(~second[member]), np.flatnonzero(second[member])
 
 
-def make_examples(triggers: TriggerSet, rule: PlaneRule) -> Examples:
+def make_examples(triggers: TriggerSet, rule: PlaneRule, outburst_weight: float = 1.0) -> Examples:
     """Turn a labelled trigger set into planes; alerts with an unclear label are left out.
+
+    Parameters
+    ----------
+    triggers : TriggerSet
+    rule : PlaneRule
+    outburst_weight : float
+        Weight of an outburst of a known source beside that of a burst.
 
     Raises
     ------
@@ -84,9 +91,10 @@ def make_examples(triggers: TriggerSet, rule: PlaneRule) -> Examples:
     named = np.flatnonzero(triggers.catalogue_id >= 0)
     unnamed = np.full(len(named), -1, dtype=np.int32)
     anonymous[named] = make_planes(triggers.snr[named], triggers.mask[named], unnamed, rule)[:, 2]
-    per_class = {TRUE: len(label) / (2 * n_true), FALSE: len(label) / (2 * (len(label) - n_true))}
-    weight = np.where(label == TRUE, per_class[TRUE], per_class[FALSE]).astype(np.float32)
-    return Examples(planes, anonymous, label, weight)
+    weight = np.where(triggers.cause == "outburst", outburst_weight, 1.0)
+    for one_class in (label == 1, label == 0):
+        weight[one_class] *= len(label) / (2 * weight[one_class].sum())
+    return Examples(planes, anonymous, label, weight.astype(np.float32))
 
 
 def views() -> NDArray[np.int64]:

@@ -164,7 +164,8 @@ def _flight(
     from safetensors.torch import save
 
     recipe, rule = work.recipe, PlaneRule()
-    source, test = FlightSource(fitted, rule, recipe.drop_id), FlightSource(held_out, rule, 0.0)
+    source = FlightSource(fitted, rule, recipe.drop_id, recipe.outburst_weight)
+    test = FlightSource(held_out, rule, 0.0)
     net = FlightNet().to(memory_format=torch.channels_last)
     work.fit(net, Phase("float", 0, recipe.epochs, recipe.batch, recipe.rate, recipe.decay), source, test)
     float_score = predict(net, test)

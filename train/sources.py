@@ -16,8 +16,8 @@ from slewguard.train.nets import real_planes
 class FlightSource:
     """Integer planes as real numbers, in random views while training."""
 
-    def __init__(self, triggers: TriggerSet, rule: PlaneRule, drop_id: float) -> None:
-        self.examples = make_examples(triggers, rule)
+    def __init__(self, triggers: TriggerSet, rule: PlaneRule, drop_id: float, outburst_weight: float = 1.0) -> None:
+        self.examples = make_examples(triggers, rule, outburst_weight)
         self.drop_id = drop_id
         self.label, self.weight = self.examples.label, self.examples.weight
 
