@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +19,23 @@ def export(run: str | Path, out: Path) -> Path:
     from slewguard.export.package import open_model, write_package
 
     model = open_model(run)
+    folder: Traversable = files("slewguard.export") / "default" if str(run) == "default" else Path(run)
     said: dict[str, Any] = {}
     for name, key in (("metrics.json", "metrics"), ("provenance.json", "provenance")):
-        place = Path(run) / name
+        place = folder / name
         if place.is_file():
             said[key] = _read(place)
     extra = {f"c/{name}": content for name, content in generate_c(model).items()}
     return write_package(model, out, run=said, extra=extra)
 
 
-def _read(path: Path) -> Any:
+def _read(place: Traversable) -> Any:
     from slewguard.subimages import BadInput
 
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInput("not readable as JSON", path) from error
+        raise BadInput("not readable as JSON", str(place)) from error
 
 
 @click.command("export")
