@@ -42,8 +42,7 @@ def model_card(model: IntegerModel, run: Mapping[str, Any]) -> str:
         data = "**SIMULATED alerts.** Every figure and the certificate below were measured on simulated alerts."
     else:
         data = "Alerts of the instrument."
-    shares = list(_shares(run.get("metrics", {}), ""))
-    figures = [f"| {name} | {_cell(s)} | {_interval(s)} | {s.get('n', '')} |" for name, s in shares]
+    figures = _figures(run.get("metrics", {}))
     parts = [
         f"# {model.name}",
         "Tells true from false alerts of the SVOM/ECLAIRs trigger: `confirm`, `veto` or `abstain`, before the "
@@ -60,9 +59,7 @@ def model_card(model: IntegerModel, run: Mapping[str, Any]) -> str:
         f"with data, below a quantised trigger SNR of {rule.min_trigger} or above {rule.max_saturated} saturated "
         "pixels.",
         "## Figures",
-        "\n".join(["| figure | value | 95 % interval | n |", "|---|---|---|---|", *figures])
-        if figures
-        else "None were handed in.",
+        *(figures or ["None were handed in."]),
         "## Certificate",
         _json(model.certificate)
         if model.certificate
@@ -80,6 +77,46 @@ def is_simulated(run: Mapping[str, Any], certificate: Mapping[str, Any]) -> bool
     if isinstance(population, Mapping):
         stated.append(population.get("simulated", True))
     return any(value is not False for value in stated)
+
+
+def _figures(metrics: Any) -> list[str]:
+    """Tables of the metrics: one for each group, and one of its causes where it tells them apart."""
+    if not isinstance(metrics, Mapping):
+        return []
+    parts = [str(metrics["measured_on"])] if "measured_on" in metrics else []
+    alone = {key: value for key, value in metrics.items() if not _is_group(value)}
+    groups = [("", alone), *((key, value) for key, value in metrics.items() if _is_group(value))]
+    for title, group in groups:
+        causes = group.get("per_cause")
+        shares = list(_shares({key: value for key, value in group.items() if key != "per_cause"}, ""))
+        rows = [f"| {name} | {_cell(s)} | {_interval(s)} | {s.get('n', '')} |" for name, s in shares]
+        if title and (rows or causes):
+            parts.append(f"### {title.capitalize()}")
+        if rows:
+            parts.append("\n".join(["| figure | value | 95 % interval | n |", "|---|---|---|---|", *rows]))
+        if isinstance(causes, Mapping) and all(isinstance(found, Mapping) for found in causes.values()):
+            parts.append(_causes(causes))
+    return parts
+
+
+def _is_group(value: Any) -> bool:
+    return isinstance(value, Mapping) and "auc" in value
+
+
+def _causes(causes: Mapping[str, Mapping[str, Any]]) -> str:
+    """One row a cause, one column a share with its interval."""
+    shares = {cause: dict(_shares(found, "")) for cause, found in causes.items()}
+    names = list(dict.fromkeys(name for found in shares.values() for name in found))
+    rows = [
+        [cause, str(causes[cause].get("n", "")), *(_with_interval(found.get(name)) for name in names)]
+        for cause, found in shares.items()
+    ]
+    head = ["cause", "n", *names]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
+
+
+def _with_interval(share: Mapping[str, Any] | None) -> str:
+    return "-" if share is None else f"{_cell(share)} [{_interval(share)}]"
 
 
 def _shares(value: Any, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -100,12 +137,14 @@ def _shares(value: Any, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _cell(share: Mapping[str, Any]) -> str:
     value = share["value"]
-    return f"{value:.4g}" if isinstance(value, int | float) else str(share.get("reason") or "-")
+    return f"{round(value, 4):g}" if isinstance(value, int | float) else str(share.get("reason") or "-")
 
 
 def _interval(share: Mapping[str, Any]) -> str:
     ends = share.get("lo"), share.get("hi")
-    return " – ".join(f"{end:.4g}" for end in ends) if all(isinstance(end, int | float) for end in ends) else "-"
+    return (
+        " – ".join(f"{round(end, 4):g}" for end in ends) if all(isinstance(end, int | float) for end in ends) else "-"
+    )
 
 
 def _json(value: Mapping[str, Any]) -> str:

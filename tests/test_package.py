@@ -189,6 +189,19 @@ def test_card_gives_figures_with_intervals_and_says_simulated(package):
     assert some_model().sha256 in card
 
 
+def test_card_has_a_table_of_causes_for_each_group(tmp_path):
+    share = {"value": 0.25, "lo": 0.1, "hi": 0.5, "n": 8}
+    group = {"auc": 0.9, "per_cause": {"grb": {"n": 8, "vetoed": share}, "column": {"n": 3, "vetoed": None}}}
+    metrics = {"measured_on": "Ten alerts.", "quantised": group}
+    out = write_package(some_model(), tmp_path / "flight", run={"metrics": metrics})
+    card = (out / "MODEL_CARD.md").read_text()
+    assert "Ten alerts." in card
+    assert "### Quantised" in card
+    assert "| cause | n | vetoed |" in card
+    assert "| grb | 8 | 0.25 [0.1 – 0.5] |" in card
+    assert "| column | 3 | - |" in card
+
+
 @pytest.mark.parametrize(
     ("run", "population", "simulated"),
     [(False, False, False), (True, False, True), (False, True, True), (None, False, True), (False, None, True)],

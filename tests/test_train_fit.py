@@ -154,7 +154,7 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path):
         train(ALERTS.select(ALERTS.label == 1), tmp_path / "run")
     with pytest.raises(BadInput, match="unknown recipe"):
         train(ALERTS, tmp_path / "run", recipe="resnet")
-    with pytest.raises(BadInput, match="no model.json"):
+    with pytest.raises(BadInput, match=r"no model\.json"):
         evaluate_run(tmp_path, TEST)
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter").write_text("dear")

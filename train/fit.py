@@ -185,6 +185,8 @@ def _flight(
     score = run(model, test.examples.planes)
     verdict, reason = model.verdict.verdicts(test.examples.planes, score)
     return {
+        "measured_on": "The held-out sequences, which also set the thresholds: this describes the calibration "
+        "and does not test it.",
         "parameters": model.parameters,
         "macs": model.macs,
         "model_sha256": model.sha256,
