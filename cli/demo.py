@@ -32,7 +32,7 @@ class _Size:
     calls: int
 
 
-_FULL = _Size(training_days=1200, enrich=3.5, days=365, epochs=None, handmade_epochs=3, compared=1000, calls=200)
+_FULL = _Size(training_days=2000, enrich=3.5, days=365, epochs=None, handmade_epochs=3, compared=1000, calls=200)
 _QUICK = _Size(training_days=100, enrich=5, days=60, epochs=2, handmade_epochs=1, compared=100, calls=20)
 
 
@@ -183,6 +183,14 @@ def _classification(figures: dict[str, dict[str, Any]], model: IntegerModel, out
             )
     header = ("network", "parameters", "bytes", "AUC", "bursts kept", "false vetoed", "false vetoed at 0.99 kept")
     table("True against false alerts: value [95 %] of n", header, rows)
+    click.echo(f"  {_certificate(model)}\n")
+
+
+def _certificate(model: IntegerModel) -> str:
+    veto = model.certificate["veto"]
+    if not veto["certified"]:
+        return f"no certificate: {veto['n']} burst sequences are too few, so nothing is vetoed"
+    return f"certificate, from simulated alerts: {veto['statement']} ({veto['n']} sequences, rank {veto['rank']})"
 
 
 def _engines(rows: list[dict[str, Any]], latency: list[dict[str, Any]]) -> None:
