@@ -13,6 +13,12 @@ from slewguard.cli.console import Progress, json_option, progress, say, table, w
 if TYPE_CHECKING:
     from slewguard.export.model import IntegerModel
 
+NOT_MEASURED_HERE = (
+    *("compiler", "flags", "instructions", "instructions_spread"),
+    *("code_bytes", "const_bytes", "scratch_bytes", "stack_bytes"),
+)
+"""Columns that only a compiled target fills; None elsewhere."""
+
 
 def measure(
     model: IntegerModel,
@@ -40,6 +46,7 @@ def measure(
     expected = run(model, planes)
     rows = measure_latency(running, planes, calls=calls, progress=shown)
     for row, backend in zip(rows, running, strict=True):
+        row |= dict.fromkeys(NOT_MEASURED_HERE)
         row |= {"macs": model.macs, "equal": bool((backend.score(planes) == expected).all())}
         if backend.name == "c":
             sizes = measure_sizes(model)
@@ -94,7 +101,7 @@ def command(
     header = ("engine", "median us", "p99 us", "max us", "first us", "ratio", "equal", "version")
     table(f"one inference, {model.macs:,} MAC, {calls:,} calls", header, shown_rows, to_stderr=json_to == "-")
     for row in rows:
-        if "code_bytes" in row:
+        if row["code_bytes"] is not None:
             say(
                 f"c: {row['code_bytes']:,} bytes of code, {row['const_bytes']:,} of constants, "
                 f"{row['scratch_bytes']:,} of scratch ({row['compiler']})"

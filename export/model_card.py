@@ -141,10 +141,10 @@ def _cell(share: Mapping[str, Any]) -> str:
 
 
 def _interval(share: Mapping[str, Any]) -> str:
-    ends = share.get("lo"), share.get("hi")
-    return (
-        " – ".join(f"{round(end, 4):g}" for end in ends) if all(isinstance(end, int | float) for end in ends) else "-"
-    )
+    lo, hi = share.get("lo"), share.get("hi")
+    if isinstance(lo, int | float) and isinstance(hi, int | float):
+        return f"{round(lo, 4):g} – {round(hi, 4):g}"
+    return "-"
 
 
 def _json(value: Mapping[str, Any]) -> str:
