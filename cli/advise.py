@@ -26,6 +26,8 @@ def command(files: tuple[Path, ...], model_from: str, out: Path | None, pictures
     from slewguard.subimages import RejectedSubImage, TriggerSet, read_triggers
 
     model = open_model(model_from)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
     advice = []
     drawn: list[tuple[TriggerSet, int, int]] = []
     for file in files:
@@ -42,7 +44,6 @@ def command(files: tuple[Path, ...], model_from: str, out: Path | None, pictures
     if out is not None:
         from slewguard.subimages.draw import draw_subimage
 
-        out.mkdir(parents=True, exist_ok=True)
         for triggers, i, k in drawn[:pictures]:
             place = out / f"{k:04d}-{Path(advice[k].name.split('[')[0]).stem}-{advice[k].verdict}.png"
             draw_subimage(triggers[i], place, title=advice[k].name, verdict_line=advice[k].sentence)

@@ -53,7 +53,7 @@ def command(
     from slewguard.sim.campaign import simulate
     from slewguard.sim.chain import replay
     from slewguard.sim.config import SimConfig, load_config
-    from slewguard.subimages import read_triggers
+    from slewguard.subimages import BadInput, read_triggers
 
     model = open_model(model_from)
     config = load_config(config_from) if config_from else SimConfig()
@@ -62,6 +62,9 @@ def command(
     else:
         with progress("simulating") as shown:
             triggers = simulate(config, days=days, seed=seed, workers=workers, progress=shown)
-    result = replay(triggers, NumpyClassifier(model), config)
+    try:
+        result = replay(triggers, NumpyClassifier(model), config)
+    except BadInput as error:
+        raise error.within(triggers_from or "simulated alerts") from error
     show(result, f"{model.name} over {result.days:g} simulated days", to_stderr=json_to == "-")
     write_json(result.as_dict(), json_to)

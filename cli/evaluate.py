@@ -35,15 +35,13 @@ def command(model_from: str, triggers_from: Path, seed: int, json_to: str | None
 
     Retention and rejection at the model's own thresholds, and what any threshold could reach.
     """
-    from slewguard.subimages import read_triggers
+    from slewguard.subimages import BadInput, read_triggers
     from slewguard.train.evaluate import evaluate_run
 
     triggers = read_triggers(triggers_from)
     try:
         figures = evaluate_run(model_from, triggers, seed=seed)
-    except ValueError as error:
-        from slewguard.subimages import BadInput
-
-        raise error.within(triggers_from) if isinstance(error, BadInput) else error from error
+    except BadInput as error:
+        raise error.within(triggers_from) from error
     show(figures, f"{figures['model']['name']} on {triggers_from.name}", to_stderr=json_to == "-")
     write_json(figures, json_to)

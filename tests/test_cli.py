@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -234,3 +235,12 @@ def test_inspect_draws_a_sub_image(run, tmp_path):
     assert code == 0
     assert json.loads(out)
     assert b"<svg" in (tmp_path / "one.svg").read_bytes()
+
+
+def test_chain_needs_the_days_of_a_simulation(run, model, tmp_path):
+    path = tmp_path / "theirs.h5"
+    set_ = plain_set(3)
+    write_triggers_hdf5(path, replace(set_, columns={**set_.columns, "peak_snr": np.full(3, 9.0, dtype="f4")}))
+    told = fault(run("chain", model, "--triggers", path))
+    assert "theirs.h5" in told
+    assert "days" in told
