@@ -61,8 +61,8 @@ def model_card(model: IntegerModel, run: Mapping[str, Any], proof: Proof) -> str
         f"Veto if score < {rule.t_veto}, confirm if score > {rule.t_confirm}; abstain below {rule.min_valid} pixels "
         f"with data, below a quantised trigger SNR of {rule.min_trigger} or above {rule.max_saturated} saturated "
         "pixels.",
-        f"The same bytes in the specification, in C, in onnxruntime, in XNNPACK and in TensorFlow Lite's own kernels: "
-        f"proved over {proof.accumulators:,} accumulators of {len(proof.rows)} channels (`proof.json`).",
+        "The specification, the C code and the arithmetics of onnxruntime, XNNPACK and TensorFlow Lite's own kernels "
+        f"give the same bytes: proved over {proof.accumulators:,} accumulators of {len(proof.rows)} channels (`proof.json`).",
         "## Figures",
         *(figures or ["None were handed in."]),
         "## Certificate",
