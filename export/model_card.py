@@ -62,7 +62,8 @@ def model_card(model: IntegerModel, run: Mapping[str, Any], proof: Proof) -> str
         f"with data, below a quantised trigger SNR of {rule.min_trigger} or above {rule.max_saturated} saturated "
         "pixels.",
         "The specification, the C code and the arithmetics of onnxruntime, XNNPACK and TensorFlow Lite's own kernels "
-        f"give the same bytes: proved over {proof.accumulators:,} accumulators of {len(proof.rows)} channels (`proof.json`).",
+        f"give the same bytes: proved over {proof.accumulators:,} accumulators of {len(proof.rows)} channels "
+        "(`proof.json`).",
         "## Figures",
         *(figures or ["None were handed in."]),
         "## Certificate",
