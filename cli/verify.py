@@ -1,4 +1,4 @@
-"""`slewguard verify`: every hash and golden vector of a flight package."""
+"""`slewguard verify`: every hash, golden vector and the proof of a flight package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slewguard.cli.console import json_option, write_json
 @click.argument("package", type=click.Path(path_type=Path))
 @json_option
 def command(package: Path, json_to: str | None) -> None:
-    """Check PACKAGE: hashes, every format read back, golden vectors, and C printed again.
+    """Check PACKAGE: hashes, every format read back, golden vectors and proof computed again, and C printed again.
 
     Exit code 1 and a line for each fault if anything differs.
     """

@@ -261,7 +261,7 @@ class IntegerModel:
 
     def to_json(self) -> str:
         """Text of ``model.json``: a line for each output channel, and the hash."""
-        return _pretty({**_content(self), "sha256": self.sha256}) + "\n"
+        return json_text({**_content(self), "sha256": self.sha256}) + "\n"
 
     def save(self, path: str | Path) -> None:
         """Write ``model.json``, whole or not at all."""
@@ -325,12 +325,12 @@ def _content(model: IntegerModel) -> dict[str, Any]:
     }
 
 
-def _pretty(value: Any, indent: str = "") -> str:
+def json_text(value: Any, indent: str = "") -> str:
     """JSON with one line for a flat list, so that a filter is a line and a diff is readable."""
     inner = indent + "  "
     if isinstance(value, Mapping) and value:
-        rows = [f"{inner}{json.dumps(key)}: {_pretty(item, inner)}" for key, item in value.items()]
+        rows = [f"{inner}{json.dumps(key)}: {json_text(item, inner)}" for key, item in value.items()]
         return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
     if isinstance(value, list) and any(isinstance(item, list | Mapping) for item in value):
-        return "[\n" + ",\n".join(inner + _pretty(item, inner) for item in value) + f"\n{indent}]"
+        return "[\n" + ",\n".join(inner + json_text(item, inner) for item in value) + f"\n{indent}]"
     return json.dumps(value, allow_nan=False)

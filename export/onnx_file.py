@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from slewguard.export.model import MAX_LAYERS, IntegerModel, Layer
 from slewguard.export.planes import N_PLANES
-from slewguard.export.powers import MAX_FILE, MAX_WEIGHTS, exponents, shifts, weight_scales
+from slewguard.export.powers import MAX_FILE, MAX_WEIGHTS, Scales, exponents, shifts, weight_scales
 from slewguard.subimages.contract import SIDE
 from slewguard.subimages.errors import BadInput
 
@@ -97,6 +97,27 @@ def canonical(layer: Layer, output: NDArray[Any]) -> NDArray[np.integer]:
     if output.dtype == np.uint8 and layer.lo != 0:
         return (output.astype(np.int16) - 128).astype(np.int8)
     return output
+
+
+def read_scales(data: bytes) -> list[Scales]:
+    """Scales of every layer of an ONNX file that :func:`write_onnx` wrote, as they stand there.
+
+    Raises
+    ------
+    BadInput
+        If it is no such file.
+    """
+    import onnx
+
+    graph = onnx.ModelProto.FromString(data).graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    x = np.float32(_array(constants, f"{INPUT}.scale", np.float32, 0))
+    layers = []
+    for name in (node.name for node in graph.node if node.op_type == "Conv"):
+        y = np.float32(_array(constants, f"{name}.out_scale", np.float32, 0))
+        layers.append(Scales(x, _array(constants, f"{name}.weight_scale", np.float32, 1), y))
+        x = y
+    return layers
 
 
 def _graph(model: IntegerModel, tap: bool) -> GraphProto:

@@ -22,6 +22,7 @@ from slewguard.export.model import IntegerModel, load_model, model_from_json
 from slewguard.export.model_card import is_simulated, model_card
 from slewguard.export.onnx_file import read_onnx, write_onnx
 from slewguard.export.powers import MAX_FILE
+from slewguard.export.proof import prove
 from slewguard.export.tflite_file import read_tflite, write_tflite
 from slewguard.subimages.atomic import atomic_folder
 from slewguard.subimages.errors import BadInput
@@ -30,6 +31,7 @@ from slewguard.subimages.paths import read_bytes
 FORMAT = "slewguard-package"
 VERSION = 1
 MANIFEST = "manifest.json"
+PROOF = "proof.json"
 _TOOLS = ("slewguard", "numpy", "onnx", "flatbuffers")
 _MAX_BYTES = 64_000_000
 
@@ -58,7 +60,8 @@ def write_package(
     Raises
     ------
     BadInput
-        If the model cannot be printed in a format, ``run`` is not JSON-able, or the folder cannot be written.
+        If the model cannot be printed in a format, its arithmetics are not proved equal, ``run`` is not JSON-able, or
+        the folder cannot be written.
     """
     out = Path(out)
     content = _contents(model, run, extra or {})
@@ -71,7 +74,7 @@ def write_package(
 
 
 def verify_package(path: str | Path) -> list[str]:
-    """Check a flight package: every hash, every format read back, every golden vector computed again.
+    """Check a flight package: every hash, every format read back, every golden vector and the proof computed again.
 
     Parameters
     ----------
@@ -139,15 +142,19 @@ def open_model(where: str | Path) -> IntegerModel:
 
 
 def _contents(model: IntegerModel, run: Mapping[str, Any], extra: Mapping[str, bytes]) -> dict[str, bytes]:
+    proof = prove(model)
+    if not proof.equal:
+        raise BadInput("model is not proved to give the same bytes in every arithmetic")
     content = {
         "model.json": model.to_json().encode(),
         "model.onnx": write_onnx(model),
         "model.tflite": write_tflite(model),
+        PROOF: proof.to_json().encode(),
         **{f"golden/{name}": data for name, data in golden_files(model, golden_inputs()).items()},
     }
     try:
         run = json.loads(json.dumps(dict(run), allow_nan=False))
-        content["MODEL_CARD.md"] = model_card(model, run).encode()
+        content["MODEL_CARD.md"] = model_card(model, run, proof).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise BadInput(f"what is said of the run is not JSON: {error}") from error
     for name, data in extra.items():
@@ -248,6 +255,11 @@ def _model_faults(content: Mapping[str, bytes], stated: Mapping[str, Any]) -> li
                 faults.append(f"{name}: holds another model than model.json")
         except BadInput as error:
             faults.append(f"{name}: {error.fault}")
+    try:
+        if content.get(PROOF) != prove(model).to_json().encode():
+            faults.append(f"{PROOF}: is not what the model gives")
+    except BadInput as error:
+        faults.append(f"{PROOF}: {error.fault}")
     golden = {name.removeprefix("golden/"): data for name, data in content.items() if name.startswith("golden/")}
     try:
         expected = golden_files(model, read_inputs(golden))

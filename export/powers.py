@@ -5,6 +5,8 @@ powers of two here, so the float32 product and quotient are exact."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,30 @@ MAX_WEIGHTS = 1_000_000
 """Most weights that are read from a graph, so that many tensors on one buffer cannot exhaust the memory."""
 
 _EXPONENTS = (-125, 127)
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """Real scales of a layer as a file holds them.
+
+    Parameters
+    ----------
+    x, y : float32
+        Of the input and of the output.
+    weights : float32 array [out]
+    """
+
+    x: np.float32
+    weights: NDArray[np.float32]
+    y: np.float32
+
+    def single(self) -> NDArray[np.float32]:
+        """Requantisation scale of each channel, computed in float32 as onnxruntime and XNNPACK do."""
+        return self.x * self.weights / self.y
+
+    def real(self) -> NDArray[np.float64]:
+        """Requantisation scale of each channel, computed in float64 as TensorFlow Lite does."""
+        return np.float64(self.x) * self.weights.astype(np.float64) / np.float64(self.y)
 
 
 def weight_scales(layer: Layer, in_log2: int) -> NDArray[np.float32]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from slewguard.export.flatbuffer import Table, put_bytes, put_offsets, put_table
 from slewguard.export.model import MAX_LAYERS, MAX_WEIGHT, IntegerModel, Layer, Shape
 from slewguard.export.planes import N_PLANES
-from slewguard.export.powers import MAX_FILE, MAX_WEIGHTS, exponents, shifts, weight_scales
+from slewguard.export.powers import MAX_FILE, MAX_WEIGHTS, Scales, exponents, shifts, weight_scales
 from slewguard.subimages.contract import SIDE
 from slewguard.subimages.errors import BadInput
 
@@ -146,6 +146,23 @@ def write_tflite(model: IntegerModel, *, tap: bool = False) -> bytes:
 def canonical(layer: Layer, output: NDArray[np.int8]) -> NDArray[np.integer]:
     """Output of a layer in a TensorFlow Lite file, int8 [N, rows, columns, channels], as the model has it."""
     return np.moveaxis((output.astype(np.int16) - _zero_point(layer)).astype(layer.dtype), 3, 1)
+
+
+def read_scales(data: bytes) -> list[Scales]:
+    """Scales of every layer of a TensorFlow Lite file that :func:`write_tflite` wrote, as they stand there.
+
+    Raises
+    ------
+    BadInput
+        If it is no such file.
+    """
+    subgraph = Table.root(data, IDENTIFIER, _MODEL).tables(2, _SUBGRAPH)[0]
+    scales = [tensor.table(4, _QUANTISATION).numbers(2, "f4") for tensor in subgraph.tables(0, _TENSOR)]
+    layers = []
+    for operator in subgraph.tables(3, _OPERATOR):
+        x, weights, _ = operator.numbers(1, "i4")
+        layers.append(Scales(scales[x][0], scales[weights], scales[operator.numbers(2, "i4")[0]][0]))
+    return layers
 
 
 def _put_operator(builder: Any, layer: Layer, padding: int, inputs: list[int], out: int) -> int:

@@ -9,12 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slewguard.export import package as package_module
 from slewguard.export.conformance import conformance
 from slewguard.export.execute import run_layers
 from slewguard.export.flight import random_model
 from slewguard.export.golden import golden_files, golden_inputs, read_inputs
 from slewguard.export.package import MANIFEST, open_model, verify_package, write_package
 from slewguard.export.planes import make_planes
+from slewguard.export.proof import prove
 from slewguard.subimages import BadInput, TriggerSet
 
 RUN = {
@@ -48,7 +50,7 @@ def content(folder):
 
 def test_package_holds_what_it_should_and_verifies(package):
     files = content(package)
-    assert {"model.json", "model.onnx", "model.tflite", "MODEL_CARD.md", MANIFEST, *EXTRA} < set(files)
+    assert {"model.json", "model.onnx", "model.tflite", "proof.json", "MODEL_CARD.md", MANIFEST, *EXTRA} < set(files)
     assert {f"golden/layer_{layer.name}.npy" for layer in some_model().layers} < set(files)
     assert sum(map(len, files.values())) < 400_000
     assert verify_package(package) == []
@@ -134,7 +136,14 @@ def test_a_manifest_with_another_certificate_is_found(package):
 
 def test_files_that_belong_to_another_model_are_found(package):
     other = write_package(random_model(7), package.parent / "other", run={}, extra={})
-    for name in ("model.onnx", "model.tflite", "golden/layer_pw4.npy", "golden/golden.txt", "golden/verdict.npy"):
+    for name in (
+        "model.onnx",
+        "model.tflite",
+        "proof.json",
+        "golden/layer_pw4.npy",
+        "golden/golden.txt",
+        "golden/verdict.npy",
+    ):
         right, wrong = (package / name).read_bytes(), (other / name).read_bytes()
         if right != wrong:
             rewrite(package, name, wrong)
@@ -145,6 +154,27 @@ def test_files_that_belong_to_another_model_are_found(package):
     faults = verify_package(package)
     assert f"{MANIFEST}: states another model than model.json holds" in faults
     assert "model.onnx: holds another model than model.json" in faults
+
+
+def test_a_package_without_its_proof_is_found(package):
+    (package / "proof.json").unlink()
+    restate(package, lambda manifest: manifest["files"].pop("proof.json"))
+    assert verify_package(package) == ["proof.json: is not what the model gives"]
+
+
+def test_a_model_that_is_not_proved_is_refused(tmp_path, monkeypatch):
+    proof = prove(some_model())
+    row = replace(proof.rows[7], differs={**proof.rows[7].differs, "c": 3})
+    monkeypatch.setattr(package_module, "prove", lambda model: replace(proof, rows=(*proof.rows[:7], row)))
+    with pytest.raises(BadInput, match="not proved"):
+        write_package(some_model(), tmp_path / "flight", run={})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_card_states_the_proof(package):
+    proof = json.loads((package / "proof.json").read_text())
+    stated = f"proved over {proof['accumulators']:,} accumulators of 161 channels"
+    assert stated in (package / "MODEL_CARD.md").read_text()
 
 
 def test_a_manifest_that_leads_outside_is_refused(package):
