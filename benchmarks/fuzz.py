@@ -112,8 +112,11 @@ def fuzz(
     chunks = [(name, start, min(n, start + _CHUNK)) for start in range(0, n, _CHUNK) for name in kinds]
     began, done = time.monotonic(), 0
     with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
-        runs = pool.map(lambda chunk: (chunk, run_range(chunk[0], kinds[chunk[0]], seed, *chunk[1:], seconds)), chunks)
-        for (name, start, stop), found in runs:
+
+        def work(name: str, start: int, stop: int) -> list[Outcome]:
+            return run_range(name, kinds[name], seed, start, stop, seconds)
+
+        for (name, start, stop), found in zip(chunks, pool.map(work, *zip(*chunks, strict=True)), strict=True):
             for outcome in found:
                 tallies[name].add(outcome)
             done += stop - start
@@ -160,8 +163,10 @@ def run_range(name: str, kind: Kind, seed: int, start: int, stop: int, seconds: 
                 raise RuntimeError(
                     f"child for {name} files ended with {child.exitcode} before its first file: {_tail(log)}"
                 )
-            if child.exitcode != 0:
+            if start + len(found) < stop:
                 found.append(_death(start + len(found), child.exitcode or 0, log))
+            elif child.exitcode != 0:  # what the last file broke came out at the end
+                found[-1] = _death(stop - 1, child.exitcode or 0, log)
     return found
 
 
@@ -180,7 +185,7 @@ def _child(
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     path = Path(folder) / f"file{kind.suffix}"
     path.write_bytes(next(iter(kind.originals().values())))
-    kind.judge(path)
+    _judge(kind, path)
     send.send("ready")
     for index in range(start, stop):
         signal.setitimer(signal.ITIMER_REAL, seconds + 1)

@@ -44,7 +44,8 @@ def mutate(rng: random.Random, originals: list[bytes], edits: tuple[Edit, ...]) 
         edit = rng.choice(choice)
         if content:
             content = edit(rng, content, rng.choice(originals))[:_MAX_GROWTH]
-    return content
+    # An edit that found nothing of its own (a gzipped file has no cards) leaves no file as it was.
+    return _flip(rng, content, content) if content in originals else content
 
 
 def _place(rng: random.Random, content: bytes) -> int:
@@ -106,7 +107,7 @@ def _integer(rng: random.Random, content: bytes, other: bytes) -> bytes:
         at = _place(rng, content) & ~3
         old = int.from_bytes(copy[at : at + size], "little")
         near = old + rng.choice((-4, -1, 1, 4))
-        value = rng.choice((*_LONGS, near, rng.randrange(len(content)), -rng.randrange(1, len(content))))
+        value = rng.choice((*_LONGS, near, rng.randrange(len(content)), -rng.randrange(len(content))))
         copy[at : at + size] = (value % 2 ** (8 * size)).to_bytes(size, "little")
     return bytes(copy)
 
