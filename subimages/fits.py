@@ -31,6 +31,7 @@ written.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
@@ -70,6 +71,8 @@ FITS_MAGIC = b"SIMPLE  ="
 
 _LIMIT = 64 * 2**20
 _MAX_HDUS = 64
+_MAX_SIZE = 2**31 - 1
+_AXIS = re.compile(r"Z?NAXIS[0-9]+|ZTILE[0-9]+")
 _BLOCK = 2880  # FITS files are made of blocks of this many bytes
 
 
@@ -235,9 +238,39 @@ def _unpacked(content: bytes, path: str | Path) -> bytes:
     return content
 
 
+def _check_structure(content: bytes) -> None:
+    """Refuse headers whose counts would lead astropy (seen with 7.2.3) round in a circle, or on for hours.
+
+    It counts up to whatever NAXIS or TFIELDS says, and follows a negative size back to the same HDU. The FITS
+    standard (version 4.0, sections 4.4.1 and 7.3.1) has both within 0..999 and all that make a size not negative.
+    """
+    from astropy.io.fits import Header
+
+    source = io.BytesIO(content)
+    for _ in range(_MAX_HDUS):
+        try:
+            header = Header.fromfile(source)
+        except EOFError:
+            return
+        for keyword in dict.fromkeys(header):
+            if keyword in ("NAXIS", "TFIELDS", "ZNAXIS"):
+                most = 999
+            elif keyword in ("PCOUNT", "GCOUNT", "THEAP") or _AXIS.fullmatch(keyword):
+                most = _MAX_SIZE
+            else:
+                continue
+            value = header[keyword]
+            if type(value) is not int or not 0 <= value <= most:
+                raise BadInput(f"keyword {keyword} is {value!r:.40}, no count from 0 to {most}")
+        source.seek(header.data_size_padded, io.SEEK_CUR)
+    if source.read(1):
+        raise BadInput(f"holds more than {_MAX_HDUS} HDUs")
+
+
 def _parse(content: bytes) -> Planes:
     from astropy.io import fits
 
+    _check_structure(content)
     # From memory: given a name, astropy would also fetch addresses and unpack archives without a limit.
     with fits.open(io.BytesIO(content), checksum=True, lazy_load_hdus=True) as file:
         images = list(_images(file))

@@ -1,4 +1,4 @@
-"""Files that are cut, empty, mutated, of another kind or made to do harm: one clear line, never anything else."""
+"""Files that are cut, empty, of another kind or made to do harm: one clear line, never anything else."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from subimage_examples import broken, one, plain_arrays, plain_set
 
+from slewguard.benchmarks.fuzz_kinds import KINDS
 from slewguard.subimages import (
     REASONS,
     BadInput,
@@ -63,61 +64,11 @@ def foreign(path, **arrays):
     return path
 
 
-def vlen_file(path):
-    """Old metadata without checksums, chunks, filters, texts of variable length: what we never write."""
-    snr, mask = plain_arrays(3)
-    with h5py.File(path, "w", libver=("earliest", "v110")) as file:
-        file.create_dataset("snr", data=snr, chunks=(2, 56, 56), compression="gzip")
-        file.create_dataset("mask", data=mask.astype("i4"), chunks=(2, 56, 56), compression="lzf")
-        file["cause"] = ["grb", "saa", ""]
-        file.attrs["provenance"] = "{}"
-        file.attrs["format"] = "slewguard-triggers"
-    return path
-
-
-def kinds(folder):
-    write_triggers(folder / "ours.h5", plain_set())
-    vlen_file(folder / "theirs.h5")
-    write_fits(folder / "ours.fits", one(), simulated=True)
-    hdus = [fits.CompImageHDU(one().snr, name="SNR"), fits.ImageHDU(one().mask, name="MASK")]
-    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(folder / "theirs.fits")
-    (folder / "zipped.fits").write_bytes(gzip.compress((folder / "ours.fits").read_bytes(), mtime=0))
-    return ["ours.h5", "theirs.h5", "ours.fits", "theirs.fits", "zipped.fits"]
-
-
-@pytest.fixture(scope="module")
-def originals(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("originals")
-    return {name: (folder / name).read_bytes() for name in kinds(folder)}
-
-
-@pytest.mark.parametrize("name", ["ours.h5", "theirs.h5", "ours.fits", "theirs.fits", "zipped.fits"])
-def test_mutated_bytes_give_a_valid_set_or_one_line(tmp_path, originals, name):
-    original = originals[name]
-    rng = np.random.default_rng(20251119)
-    path, lines = tmp_path / name, []
-    for _ in range(80):
-        content = bytearray(original)
-        # Half of the damage goes to the first kilobytes, where the metadata are.
-        reach = len(content) if rng.random() < 0.5 else min(len(content), 4096)
-        for at in rng.integers(reach, size=rng.integers(1, 5)):
-            content[at] = rng.integers(256)
-        path.write_bytes(content)
-        try:
-            triggers = read_triggers(path)
-        except BadInput as error:
-            lines.append(str(error))
-        else:
-            assert not triggers.rejected.any()
-    assert lines
-    assert all(line.startswith(str(path)) and "\n" not in line for line in lines)
-
-
-@pytest.mark.parametrize("name", ["ours.h5", "theirs.h5", "ours.fits", "theirs.fits", "zipped.fits"])
-def test_cut_anywhere(tmp_path, originals, name):
-    original = originals[name]
+@pytest.mark.parametrize(("kind", "name"), [(k, n) for k in ("hdf5", "fits") for n in KINDS[k].originals()])
+def test_cut_anywhere(tmp_path, kind, name):
+    original = KINDS[kind].originals()[name]
     rng = np.random.default_rng(7)
-    path = tmp_path / name
+    path = tmp_path / "a"
     for length in [0, 1, 8, 9, 2880, len(original) // 2, len(original) - 3000, *rng.integers(len(original), size=30)]:
         path.write_bytes(original[: max(0, length)])
         fault(path)
@@ -125,8 +76,8 @@ def test_cut_anywhere(tmp_path, originals, name):
 
 def test_hdf5_heap_with_a_step_of_zero(tmp_path):
     # On this the HDF5 library itself never returns.
-    path = vlen_file(tmp_path / "a.h5")
-    content = bytearray(path.read_bytes())
+    path = tmp_path / "a.h5"
+    content = bytearray(KINDS["hdf5"].originals()["theirs"])
     heap = content.index(b"GCOL\x01")
     content[heap + 16 : heap + 32] = bytes(16)
     path.write_bytes(content)
@@ -309,6 +260,53 @@ def test_fits_that_does_not_fit(tmp_path):
             del hdu.header["CHECKSUM"], hdu.header["DATASUM"]
         file.writeto(tmp_path / "i.fits")
     fault(tmp_path / "i.fits", "LABEL", "7")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("NAXIS", 2**31), ("NAXIS", -1), ("NAXIS1", -64), ("NAXIS1", 5.5), ("NAXIS2", "two"), ("NAXIS2", True),
+     ("PCOUNT", -(10**6)), ("GCOUNT", -1)],
+)  # fmt: skip
+def test_fits_counts_on_which_astropy_never_returns(tmp_path, keyword, value):
+    path = _fits(tmp_path / "a.fits")
+    content = path.read_bytes()
+    at = content.index(f"{keyword:8}= ".encode(), 2880)  # of the first image
+    text = {True: "T", "two": "'two'"}.get(value, str(value))
+    path.write_bytes(content[: at + 10] + text.rjust(20).ljust(70).encode() + content[at + 80 :])
+    fault(path, keyword, "count")
+
+
+@pytest.mark.parametrize("keyword", ["TFIELDS", "ZNAXIS", "NAXIS2", "PCOUNT"])
+def test_fits_counts_of_a_compressed_image(tmp_path, keyword):
+    path = tmp_path / "a.fits"
+    content = KINDS["fits"].originals()["theirs"]
+    at = content.index(f"{keyword:8}= ".encode(), 2880)
+    path.write_bytes(content[: at + 10] + b"99999999999".rjust(20).ljust(70) + content[at + 80 :])
+    fault(path, keyword, "count")
+
+
+def test_fits_counts_written_as_the_standard_does_not(tmp_path):
+    # astropy takes these as NAXIS1 too.
+    for card in (b"naxis1  =                  -64", b"NAXIS1= -64", b"HIERARCH NAXIS1 = -64"):
+        path = tmp_path / "a.fits"
+        path.unlink(missing_ok=True)
+        content = _fits(path).read_bytes()
+        at = content.index(b"NAXIS1  = ", 2880)
+        path.write_bytes(content[:at] + card.ljust(80) + content[at + 80 :])
+        fault(path)
+
+
+def test_fits_of_very_many_images(tmp_path):
+    images = [fits.ImageHDU(np.zeros((1, 1), "u1")) for _ in range(70)]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / "a.fits")
+    fault(tmp_path / "a.fits", "64 HDUs")
+
+
+def test_what_does_not_print_is_told_by_its_code(tmp_path):
+    error = BadInput("a name \n\x1b[2J\u2028 of a file", tmp_path / "two\nlines")
+    assert str(error).isprintable()
+    assert str(error).endswith(r"two\nlines: a name \n\x1b[2J\u2028 of a file")
+    assert error.path == tmp_path / "two\nlines"
 
 
 def test_a_changed_pixel_breaks_the_checksum(tmp_path):

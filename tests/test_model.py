@@ -1,5 +1,4 @@
 import json
-import random
 from dataclasses import replace
 
 import numpy as np
@@ -273,19 +272,3 @@ def test_unreadable_files_name_themselves(tmp_path):
     for place in (tmp_path, tmp_path / "absent.json", "a\0b"):
         with pytest.raises(BadInput):
             load_model(place)
-
-
-def test_mutated_files_give_a_model_or_bad_input():
-    model = random_model(0, SMALL)
-    text = model.to_json()
-    rng = random.Random(0)
-    inserts = ['"', "{", "[" * 3000, "1e999", "NaN", "-1", "9" * 5000, "null", "\\ud800", ","]
-    for _ in range(300):
-        at = rng.randrange(len(text))
-        mutated = text[:at] + rng.choice(inserts) + text[at + rng.choice([0, 1, 1, 200]) :]
-        try:
-            found = model_from_json(mutated).sha256
-        except BadInput as error:
-            found = str(error)
-        # A hash is 64 characters, a fault is one line.
-        assert found == model.sha256 or (len(found) != 64 and len(found) < 500 and "\n" not in found)

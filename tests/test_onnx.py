@@ -1,4 +1,3 @@
-import random
 from dataclasses import replace
 
 import numpy as np
@@ -184,31 +183,3 @@ def test_external_data_is_not_followed(tmp_path):
 def test_other_bytes_are_refused(data):
     with pytest.raises(BadInput):
         read_onnx(data)
-
-
-def mutations(data, n):
-    rng = random.Random(0)
-    for i in range(n):
-        copy = bytearray(data)
-        match i % 4:
-            case 0:
-                copy[rng.randrange(len(copy))] ^= 1 << rng.randrange(8)
-            case 1:
-                del copy[rng.randrange(len(copy)) :]
-            case 2:
-                at = rng.randrange(len(copy))
-                copy[at : at + rng.randrange(8)] = rng.randbytes(rng.randrange(8))
-            case 3:
-                for _ in range(20):
-                    copy[rng.randrange(len(copy))] = rng.choice([0, 1, 127, 128, 255])
-        yield bytes(copy)
-
-
-def test_mutated_files_give_a_model_or_bad_input():
-    model = some_model()
-    for data in mutations(write_onnx(model), 400):
-        try:
-            found = read_onnx(data)
-        except BadInput as error:
-            found = str(error)
-        assert found == model or (len(found) < 500 and "\n" not in found)

@@ -1,5 +1,3 @@
-import random
-import struct
 from dataclasses import replace
 
 import numpy as np
@@ -187,33 +185,3 @@ def test_edited_file_is_refused(edit, fault):
 def test_other_bytes_are_refused(data):
     with pytest.raises(BadInput):
         read_tflite(data)
-
-
-def mutations(data, n):
-    rng = random.Random(0)
-    for i in range(n):
-        copy = bytearray(data)
-        match i % 4:
-            case 0:
-                copy[rng.randrange(len(copy))] ^= 1 << rng.randrange(8)
-            case 1:
-                del copy[rng.randrange(len(copy)) :]
-            case 2:
-                at = 4 * rng.randrange(len(copy) // 4)
-                value = rng.choice([0, 1, 4, 2**31 - 1, 2**31, 2**32 - 4, rng.randrange(len(copy))])
-                struct.pack_into("<I", copy, at, value)
-            case 3:
-                for _ in range(5):
-                    at = 4 * rng.randrange(len(copy) // 4)
-                    struct.pack_into("<i", copy, at, rng.randrange(-len(copy), len(copy)))
-        yield bytes(copy)
-
-
-def test_mutated_files_give_a_model_or_bad_input():
-    model = some_model()
-    for data in mutations(write_tflite(model), 800):
-        try:
-            found = read_tflite(data)
-        except BadInput as error:
-            found = str(error)
-        assert found == model or (len(found) < 500 and "\n" not in found)
