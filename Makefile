@@ -32,7 +32,8 @@ clean:
 # tflite-runtime ends at Python 3.11; pip leaves it out by its marker on newer ones.
 $(VENV)/.installed: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "slewguard needs $(PYTHON): apt install python3"; exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "slewguard needs Python 3.11 or newer"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "slewguard needs Python 3.11 to 3.13: make PYTHON=python3.11"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "slewguard needs venv: apt install python3-venv"; exit 2; }
 	@command -v cc >/dev/null || { echo "slewguard needs a C compiler: apt install gcc libc6-dev"; exit 2; }
 	$(PYTHON) -m venv $(VENV)

@@ -13,7 +13,7 @@ from slewguard.cli.console import json_option, say, table, write_json
 @click.argument("model_from", metavar="MODEL")
 @click.argument("triggers_from", metavar="TRIGGERS", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="model.json to write.")
-@click.option("--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.01, show_default=True)
+@click.option("--level", type=float, default=0.01, show_default=True)
 @json_option
 def command(model_from: str, triggers_from: Path, out: Path, level: float, json_to: str | None) -> None:
     """Set the thresholds of MODEL on labelled TRIGGERS that it was not trained on.
@@ -21,18 +21,16 @@ def command(model_from: str, triggers_from: Path, out: Path, level: float, json_
     Promise: at most LEVEL of burst sequences vetoed, with 95 % confidence. Too few sequences certify nothing, and
     nothing is vetoed.
     """
-    import numpy as np
-
     from slewguard.export.execute import run
     from slewguard.export.package import open_model
     from slewguard.export.planes import make_planes
     from slewguard.subimages import read_triggers
-    from slewguard.subimages.contract import UNCLEAR
     from slewguard.train.calibrate import Levels, calibrate
 
+    if not 0 < level < 1:  # not a number passes every range
+        raise click.BadParameter("must lie between 0 and 1", param_hint="'--level'")
     model = open_model(model_from)
     triggers = read_triggers(triggers_from)
-    triggers = triggers.select(np.flatnonzero(triggers.label != UNCLEAR))
     planes = make_planes(triggers.snr, triggers.mask, triggers.catalogue_id, model.planes)
     rule, certificate = calibrate(run(model, planes), planes, triggers, Levels(veto=level))
     model.with_verdict(rule, certificate).save(out)

@@ -50,6 +50,7 @@ def command(
     """Replay simulated mission days with and without MODEL: slews, false slews avoided, bursts lost."""
     from slewguard.export.execute import NumpyClassifier
     from slewguard.export.package import open_model
+    from slewguard.ground.advice import basis
     from slewguard.sim.campaign import simulate
     from slewguard.sim.chain import replay
     from slewguard.sim.config import SimConfig, load_config
@@ -67,4 +68,5 @@ def command(
     except BadInput as error:
         raise error.within(triggers_from or "simulated alerts") from error
     show(result, f"{model.name} over {result.days:g} simulated days", to_stderr=json_to == "-")
-    write_json(result.as_dict(), json_to)
+    click.echo(basis(model.certificate), err=json_to == "-")
+    write_json({**result.as_dict(), "model_sha256": model.sha256, "basis": basis(model.certificate)}, json_to)

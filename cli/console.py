@@ -14,8 +14,20 @@ import click
 
 Progress = Callable[[int, int], None]
 
+
+def _json_place(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    # Tried before the work, which may be long.
+    if value not in (None, "-") and not Path(str(value)).absolute().parent.is_dir():
+        raise click.BadParameter(f"{value}: no such folder", ctx, param)
+    return value
+
+
 json_option = click.option(
-    "--json", "json_to", metavar="FILE", help="Also write the result as JSON; '-' is standard output."
+    "--json",
+    "json_to",
+    metavar="FILE",
+    callback=_json_place,
+    help="Also write the result as JSON; '-' is standard output.",
 )
 
 
@@ -106,6 +118,9 @@ def write_json(result: Any, json_to: str | None) -> None:
     text = json.dumps(result, indent=2, allow_nan=False, default=_plain) + "\n"
     if json_to == "-":
         click.echo(text, nl=False)
+        return
+    if Path(json_to).exists() and not Path(json_to).is_file():  # a device or a pipe
+        Path(json_to).write_text(text, encoding="utf-8")
         return
     from slewguard.subimages.atomic import atomic_output
 

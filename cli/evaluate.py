@@ -28,7 +28,7 @@ def show(figures: dict[str, Any], title: str, *, to_stderr: bool = False) -> Non
 @click.command("evaluate")
 @click.argument("model_from", metavar="MODEL")
 @click.argument("triggers_from", metavar="TRIGGERS", type=click.Path(path_type=Path))
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
 @json_option
 def command(model_from: str, triggers_from: Path, seed: int, json_to: str | None) -> None:
     """Measure MODEL (a run, a package, a model or `default`) on TRIGGERS (HDF5, FITS, or a folder with labels.csv).
@@ -43,5 +43,9 @@ def command(model_from: str, triggers_from: Path, seed: int, json_to: str | None
         figures = evaluate_run(model_from, triggers, seed=seed)
     except BadInput as error:
         raise error.within(triggers_from) from error
+    from slewguard.ground.advice import basis
+
     show(figures, f"{figures['model']['name']} on {triggers_from.name}", to_stderr=json_to == "-")
+    if figures["certified"] is not None:
+        click.echo(f"{basis(figures['model']['certificate'] or {})}", err=json_to == "-")
     write_json(figures, json_to)

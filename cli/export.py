@@ -25,6 +25,13 @@ def export(run: str | Path, out: Path) -> Path:
         place = folder / name
         if place.is_file():
             said[key] = _read(place)
+    metrics = said.get("metrics")
+    if isinstance(metrics, dict) and metrics.get("model_sha256", model.sha256) != model.sha256:
+        say("metrics.json is of another model (other weights or thresholds); it is left out of the package")
+        del said["metrics"]
+    data = said["provenance"].get("data") if isinstance(said.get("provenance"), dict) else None
+    if isinstance(data, dict) and isinstance(data.get("simulated"), bool):
+        said["simulated"] = data["simulated"]
     extra = {f"c/{name}": content for name, content in generate_c(model).items()}
     return write_package(model, out, run=said, extra=extra)
 

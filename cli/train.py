@@ -27,7 +27,7 @@ def tell(epoch: Progress) -> None:
 @click.argument("triggers_from", metavar="TRIGGERS", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to write.")
 @click.option("--recipe", type=click.Choice(["flight", "handmade"]), default="flight", show_default=True)
-@click.option("--seed", default=0, show_default=True, help="Of split, weights and augmentation.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of split, weights, views.")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same command stopped.")
 def command(triggers_from: Path, out: Path, recipe: str, seed: int, epochs: int | None, resume: bool) -> None:

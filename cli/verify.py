@@ -24,7 +24,10 @@ def command(package: Path, json_to: str | None) -> None:
     faults = verify_package(package)
     if not faults:
         for name, content in generate_c(open_model(package)).items():
-            if (package / "c" / name).read_bytes() != content:
+            place = package / "c" / name
+            if not place.is_file():
+                faults.append(f"c/{name}: missing")
+            elif place.read_bytes() != content:
                 faults.append(f"c/{name}: is not what this version prints from model.json")
     for fault in faults:
         click.echo(f"{package}: {fault}", err=json_to == "-")

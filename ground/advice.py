@@ -6,6 +6,7 @@ sub-image that cannot be judged gets ``abstain`` with the reason.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -79,7 +80,7 @@ def advise(triggers: TriggerSet, names: list[str], model: IntegerModel) -> list[
 
 def not_judged(name: str, reason: str, fault: str) -> Advice:
     """Advice on a sub-image that no file reader would accept: ``abstain``."""
-    return Advice(name, "abstain", None, reason, (fault,), _fit(f"{name}: abstain, not judged ({reason}): {fault}"))
+    return Advice(name, "abstain", None, reason, (fault,), _fit(name, f"abstain, not judged ({reason})", fault))
 
 
 def findings(subimage: SubImage, patch: int) -> tuple[str, ...]:
@@ -116,24 +117,32 @@ def _nearest(subimage: SubImage, patch: int) -> str:
     return f"nearest known source {nearest:.1f} px away"
 
 
-def basis(model: IntegerModel) -> str:
-    """Say what the thresholds rest on: no verdict is printed without it."""
-    population = model.certificate.get("population", {})
-    if not model.certificate.get("veto", {}).get("certified", False):
+def basis(certificate: Mapping[str, Any]) -> str:
+    """Say what the thresholds of a certificate rest on: no verdict is printed without it."""
+    if not certificate.get("veto", {}).get("certified", False):
         return "thresholds not certified"
-    return "thresholds from simulated alerts" if population.get("simulated", True) else "thresholds certified"
+    simulated = certificate.get("population", {}).get("simulated", True)
+    return "thresholds from simulated alerts" if simulated is not False else "thresholds certified on real alerts"
 
 
 def _sentence(
     name: str, verdict: str, score: int | None, reason: str, seen: tuple[str, ...], model: IntegerModel
 ) -> str:
     if score is None:
-        told = f"{name}: {verdict}, not judged ({reason})"
+        told = f"{verdict}, not judged ({reason})"
     else:
         rule = model.verdict
-        told = f"{name}: {verdict}, score {score} (veto below {rule.t_veto}, confirm above {rule.t_confirm})"
-    return _fit("; ".join((told, basis(model), *seen)))
+        told = f"{verdict}, score {score} (veto below {rule.t_veto}, confirm above {rule.t_confirm})"
+    return _fit(name, f"{told}; {basis(model.certificate)}", "; ".join(seen))
 
 
-def _fit(told: str) -> str:
-    return told if len(told) <= SENTENCE else told[: SENTENCE - 1] + "…"
+def _fit(name: str, told: str, more: str) -> str:
+    """Name, what is told and more in one sentence; the name and the rest are shortened, never what is told."""
+    name = _shortened(name, SENTENCE // 3)
+    told = f"{name}: {told}"
+    room = SENTENCE - len(told) - len("; ")
+    return f"{told}; {_shortened(more, room)}" if more and room > 0 else told
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

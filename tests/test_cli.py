@@ -244,3 +244,88 @@ def test_chain_needs_the_days_of_a_simulation(run, model, tmp_path):
     told = fault(run("chain", model, "--triggers", path))
     assert "theirs.h5" in told
     assert "days" in told
+
+
+def test_one_bad_file_silences_no_other(run, model, tmp_path):
+    good, cut = tmp_path / "good.fits", tmp_path / "cut.fits"
+    write_fits(good, plain_set(1)[0], simulated=True)
+    cut.write_bytes(good.read_bytes()[:3000])
+    code, out, err = run("advise", cut, good, "--model", model)
+    assert code == 2
+    assert out.startswith("good.fits: ")
+    assert "cut.fits" in err
+
+
+def test_no_file_name_hides_the_verdict_or_its_basis(run, model, tmp_path):
+    path = tmp_path / ("a" * 240 + ".fits")
+    write_fits(path, plain_set(1)[0], simulated=True)
+    _, out, _ = run("advise", path, "--model", model, "--json", "-")
+    (told,) = json.loads(out)
+    assert told["verdict"] in told["sentence"]
+    assert "thresholds not certified" in told["sentence"]
+    assert len(told["sentence"]) <= 280
+
+
+def run_folder(folder, model, sha256, *, simulated):
+    folder.mkdir()
+    (folder / "model.json").write_bytes(model.read_bytes())
+    (folder / "metrics.json").write_text(
+        json.dumps({"model_sha256": sha256, "quantised": {"auc": 0.123, "auc_interval": {"lo": 0.1, "hi": 0.2}}})
+    )
+    (folder / "provenance.json").write_text(json.dumps({"data": {"simulated": simulated}}))
+    return folder
+
+
+@pytest.mark.parametrize("simulated", [False, True])
+def test_package_says_what_the_run_was_trained_on(run, tmp_path, simulated):
+    model = random_model(7)
+    certificate = {"population": {"simulated": simulated}}
+    model.with_verdict(model.verdict, certificate).save(tmp_path / "model.json")
+    sha256 = model.with_verdict(model.verdict, certificate).sha256
+    folder = run_folder(tmp_path / "run", tmp_path / "model.json", sha256, simulated=simulated)
+    assert run("export", folder, "--out", tmp_path / "flight")[0] == 0
+    assert json.loads((tmp_path / "flight" / "manifest.json").read_text())["simulated"] is simulated
+    assert "0.123" in (tmp_path / "flight" / "MODEL_CARD.md").read_text()
+
+
+def test_figures_of_another_model_are_left_out(run, model, tmp_path):
+    folder = run_folder(tmp_path / "run", model, "0" * 64, simulated=True)
+    code, _, err = run("export", folder, "--out", tmp_path / "flight")
+    assert code == 0
+    assert "another model" in err
+    assert "0.123" not in (tmp_path / "flight" / "MODEL_CARD.md").read_text()
+
+
+def test_verify_names_what_is_missing(run, model, tmp_path):
+    from slewguard.export.package import open_model, write_package
+
+    write_package(open_model(model), tmp_path / "flight", run={})
+    code, out, _ = run("verify", tmp_path / "flight")
+    assert code == 1
+    assert "c/slewguard.h: missing" in out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("calibrate", "MODEL", "a.h5", "--out", "b.json", "--level", "nan"),
+        ("evaluate", "MODEL", "a.h5", "--seed", "-1"),
+        ("bench", "MODEL", "--json", "nowhere/x.json"),
+        ("advise", "a.fits", "--pictures", "-1"),
+        ("simulate", "--days", "0", "--out", "a.h5"),
+        ("simulate", "--shard", "3/3", "--out", "a.h5"),
+    ],
+)
+def test_bad_use_is_told_before_any_work(run, model, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*(model if word == "MODEL" else word for word in words))
+    assert code == 2
+    assert out == ""
+    assert "Error: " in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_conformance_of_the_specification_with_itself_proves_nothing(run, model):
+    code, _, err = run("conformance", model, "--n", 1, "--engine", "numpy")
+    assert code == 1
+    assert "nothing was compared" in err
