@@ -45,7 +45,7 @@ def write_package(
     ----------
     model : IntegerModel
     out : path-like
-        The folder; an older package there is replaced, anything else is refused.
+        The folder; an older package there is replaced, anything else is refused, files added to a package too.
     run : mapping
         JSON-able: ``metrics`` and the provenance of the training. Unless it says ``"simulated": false`` the package
         states that its alerts are simulated.
@@ -65,7 +65,8 @@ def write_package(
     """
     out = Path(out)
     content = _contents(model, run, extra or {})
-    with atomic_folder(out, marker=MANIFEST) as beside:
+    former = _listed(out)
+    with atomic_folder(out, marker=MANIFEST if former else None, ours=former.__contains__) as beside:
         for name, data in content.items():
             place = beside / name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -174,6 +175,14 @@ def _contents(model: IntegerModel, run: Mapping[str, Any], extra: Mapping[str, b
     }
     content[MANIFEST] = _manifest_text(manifest).encode()
     return content
+
+
+def _listed(out: Path) -> set[str]:
+    """Names of the files of the package at ``out``, none if there is no sound manifest."""
+    try:
+        return set(_read_manifest({MANIFEST: read_bytes(out / MANIFEST, MAX_FILE)})["files"])
+    except BadInput:
+        return set()
 
 
 def _version(package: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -68,8 +68,19 @@ def atomic_output(path: str | Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+def _files(folder: Path) -> Iterator[str]:
+    """Yield the path of all that a folder holds, at any depth, but folders; links are not followed."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.is_dir(follow_symlinks=False):
+            yield from (f"{entry.name}/{name}" for name in _files(Path(entry.path)))
+        else:
+            yield entry.name
+
+
 @contextmanager
-def atomic_folder(path: str | Path, *, marker: str | None = None) -> Iterator[Path]:
+def atomic_folder(
+    path: str | Path, *, marker: str | None = None, ours: Callable[[str], object] = lambda _: False
+) -> Iterator[Path]:
     """Give a folder to write into; it takes the place of ``path`` when the block ends without an error.
 
     Parameters
@@ -77,8 +88,11 @@ def atomic_folder(path: str | Path, *, marker: str | None = None) -> Iterator[Pa
     path : path-like
         Where the folder is to be.
     marker : str, optional
-        Name of a file by which a folder of ours is known, such as ``manifest.json``. A folder that holds it is
-        replaced; any other that is not empty is refused, because it may be somebody's home.
+        Name of a file by which a folder of ours is known, such as ``manifest.json``. A folder that holds it, and
+        nothing else but files that are ours, is replaced; any other that is not empty is refused, because what
+        lies in it may be somebody's only copy.
+    ours : callable, optional
+        Tells by its path within the folder, with ``/``, whether a file is one that the caller writes.
 
     Yields
     ------
@@ -91,13 +105,20 @@ def atomic_folder(path: str | Path, *, marker: str | None = None) -> Iterator[Pa
         If ``path`` is in use, or for every ``OSError`` of the operating system.
     """
     place = Path(os.path.realpath(path))
+    if not place.name:
+        raise BadInput("cannot be written: it is the root of all folders", path)
     beside = _beside(place)
     former = beside.with_name(beside.name + ".former")
     try:
         if place.exists() and not place.is_dir():
             raise BadInput("cannot be written: a file of that name is in the way", path)
-        if place.is_dir() and any(place.iterdir()) and not (marker and (place / marker).is_file()):
-            raise BadInput("folder is not empty and not one that slewguard wrote here; not overwritten", path)
+        if place.is_dir() and any(place.iterdir()):
+            if not (marker and (place / marker).is_file()):
+                raise BadInput("folder is not empty and not one that slewguard wrote here; not overwritten", path)
+            for name in _files(place):
+                if name != marker and not ours(name):
+                    fault = f"folder holds {name!r:.80}, which slewguard did not write here; not overwritten"
+                    raise BadInput(fault, path)
         beside.mkdir()
         yield beside
         if place.is_dir():

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -30,6 +31,7 @@ TABLE = "labels.csv"
 PROVENANCE = "provenance.json"
 
 _LIMIT = 64 * 2**20
+_OURS = re.compile(rf"alert-\d{{6,}}\.fits|{re.escape(PROVENANCE)}")
 _LABELS = {**LABEL_NAMES, **{str(number): number for number in LABEL_NAMES.values()}}
 
 
@@ -77,7 +79,7 @@ def stack(found: Sequence[Planes], provenance: dict[str, Any]) -> TriggerSet:
     """Make one set of the content of many FITS files.
 
     A column that only some of them know is kept, with NaN, -1 or an empty text for the others; an alert
-    without a sequence becomes an event of its own. The set is simulated as soon as one of them is.
+    without a sequence becomes an event of its own. The set is simulated unless all of them say that they are not.
     """
     columns = {}
     for name in COLUMNS:
@@ -115,7 +117,8 @@ def write_folder(path: str | Path, triggers: TriggerSet) -> None:
     Parameters
     ----------
     path : path-like
-        New or empty folder, or one with a ``labels.csv``, which is replaced as a whole.
+        New or empty folder, or one that this function wrote, which is replaced as a whole; one that holds any other
+        file is refused.
     triggers : TriggerSet
 
     Raises
@@ -135,7 +138,7 @@ def write_folder(path: str | Path, triggers: TriggerSet) -> None:
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["file", "label", "cause"])
     causes = triggers.cause
-    with atomic_folder(path, marker=TABLE) as beside:
+    with atomic_folder(path, marker=TABLE, ours=_OURS.fullmatch) as beside:
         for i, subimage in enumerate(triggers):
             name = f"alert-{i:06d}.fits"
             write_fits(beside / name, subimage, simulated=triggers.simulated)
