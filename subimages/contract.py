@@ -169,7 +169,7 @@ class TriggerSet:
     columns : mapping of str to array [N]
         Any of :data:`COLUMNS`; missing ones are simply not known.
     simulated : bool
-        Whether the sub-images come from a simulator.
+        Whether the sub-images come from a simulator. Readers take it that they do unless the file says they do not.
     provenance : mapping
         Where the set comes from (JSON-able).
     rejected : uint8 array [N], optional
@@ -180,7 +180,7 @@ class TriggerSet:
     snr: NDArray[np.float32]
     mask: NDArray[np.uint8]
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    simulated: bool = False
+    simulated: bool = True
     provenance: Mapping[str, Any] = field(default_factory=dict)
     rejected: NDArray[np.uint8] = field(init=False)
 

@@ -8,7 +8,7 @@ TELESCOP    ``SVOM``
 INSTRUME    ``ECLAIRs``
 ORIGIN      ``slewguard``
 CREATOR     slewguard and its version
-SIMULATD    T if a simulator made the sub-image
+SIMULATD    T if a simulator made the sub-image; so it is taken to be unless this is F
 PROVID      identifier of the provenance record
 CATNUM      onboard catalogue number of a source at the trigger (as in batcelldetect), -1 for none
 ONTIME      length of the window in seconds; EXPOSURE is the same until dead time is known
@@ -287,7 +287,7 @@ def _parse(content: bytes) -> Planes:
             to_float32(_numbers(snr)),
             to_codes(_numbers(mask)),
             columns,
-            _keyword(headers, "SIMULATD") in (True, "T"),
+            _keyword(headers, "SIMULATD") not in (False, "F"),
             str(_keyword(headers, "PROVID") or ""),
         )
 

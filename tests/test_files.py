@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from subimage_examples import assert_same, one, plain_arrays, plain_set, trigger_sets
 
+from slewguard.export.package import open_model, write_package
 from slewguard.subimages import (
     BadInput,
     TriggerSet,
@@ -125,7 +126,7 @@ def test_foreign_hdf5_numbers(tmp_path, dtype, codes):
     triggers = read_triggers(tmp_path / "a.h5")
     np.testing.assert_array_equal(triggers.snr, snr.astype(dtype).astype("f4"))
     np.testing.assert_array_equal(triggers.mask, mask)
-    assert not triggers.simulated
+    assert triggers.simulated  # not stated
     assert triggers.catalogue_id.tolist() == [-1, -1, -1]
 
 
@@ -289,13 +290,74 @@ def test_atomic_folder_replaces_only_its_own(tmp_path):
     with pytest.raises(BadInput, match="not empty"), atomic_folder(path, marker="manifest.json"):
         pytest.fail("the block must not run")
     (path / "manifest.json").write_text("{}")
-    with pytest.raises(KeyError), atomic_folder(path, marker="manifest.json") as beside:
+    with pytest.raises(BadInput, match=r"holds 'thesis\.txt'"), atomic_folder(path, marker="manifest.json"):
+        pytest.fail("the block must not run")
+    (path / "thesis.txt").rename(path / "c")
+    (path / "deep").mkdir()
+    (path / "deep" / "c").symlink_to(tmp_path)
+    ours = {"c", "deep/c"}
+    with pytest.raises(BadInput, match="holds 'deep/c'"), atomic_folder(path, marker="manifest.json", ours="c".__eq__):
+        pytest.fail("the block must not run")
+    with pytest.raises(KeyError), atomic_folder(path, marker="manifest.json", ours=ours.__contains__) as beside:
         _write_and_fail(beside / "half")
-    assert (path / "thesis.txt").exists()
-    with atomic_folder(path, marker="manifest.json") as beside:
+    assert (path / "c").exists()
+    with atomic_folder(path, marker="manifest.json", ours=ours.__contains__) as beside:
         (beside / "new").write_text("")
     assert os.listdir(path) == ["new"]
     assert os.listdir(tmp_path) == ["out"]
+    with pytest.raises(BadInput, match="root of all folders"), atomic_folder("/"):
+        pytest.fail("the block must not run")
+
+
+def test_a_folder_of_alerts_with_other_peoples_files_is_not_replaced(tmp_path):
+    write_folder(tmp_path / "set", plain_set(2))
+    write_fits(tmp_path / "set" / "mine.fits", one(), simulated=False)
+    with pytest.raises(BadInput, match=r"holds 'mine\.fits'"):
+        write_folder(tmp_path / "set", plain_set(1))
+    assert len(os.listdir(tmp_path / "set")) == 5
+
+
+def test_a_package_is_replaced_unless_it_holds_more_than_its_manifest_lists(tmp_path):
+    model = open_model("default")
+    package = write_package(model, tmp_path / "flight", run={})
+    write_package(model, package, run={})
+    (package / "golden" / "notes.txt").write_text("mine")
+    with pytest.raises(BadInput, match=r"holds 'golden/notes\.txt'"):
+        write_package(model, package, run={})
+    foreign = tmp_path / "extension"
+    foreign.mkdir()
+    (foreign / "manifest.json").write_text('{"files": {"page.js": {}}}')
+    (foreign / "page.js").write_text("theirs")
+    for left in (2, 1):
+        with pytest.raises(BadInput, match="not empty"):
+            write_package(model, foreign, run={})
+        assert len(os.listdir(foreign)) == left
+        (foreign / "page.js").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("stated", [None, True, False])
+def test_only_files_that_say_so_are_real(tmp_path, stated):
+    snr, mask = plain_arrays(1)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["snr"], file["mask"] = snr, mask
+        if stated is not None:
+            file.attrs["simulated"] = stated
+    write_fits(tmp_path / "a.fits", one(), simulated=bool(stated))
+    if stated is None:
+        with fits.open(tmp_path / "a.fits", mode="update") as file:
+            del file[0].header["SIMULATD"]
+    for name in ("a.h5", "a.fits"):
+        assert read_triggers(tmp_path / name).simulated is (stated is not False)
+    assert TriggerSet(snr, mask).simulated
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_provenance_holds_only_numbers_that_json_has(tmp_path, number):
+    write_triggers(tmp_path / "a.h5", plain_set(1))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file.attrs["provenance"] = f'{{"days": {number}}}'
+    with pytest.raises(BadInput, match="provenance is not valid JSON"):
+        read_triggers(tmp_path / "a.h5")
 
 
 def test_describe_counts_what_is_there(tmp_path):
