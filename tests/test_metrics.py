@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
@@ -50,6 +50,7 @@ def test_a_tie_with_the_cut_is_kept():
     assert rejection_at_retention(score, label, 0.95) == 0.0
 
 
+@settings(deadline=None)  # the first call imports scipy
 @given(st.integers(1, 400), st.data())
 def test_share_has_the_interval_of_the_exact_test(n, data):
     hits = data.draw(st.integers(0, n))
@@ -108,6 +109,12 @@ def test_perfect_rejection_still_has_an_interval():
     found = evaluate(label.astype(float), trigger_set(label))["rejection_at_retention"]["0.95"]
     assert found["value"] == 1.0
     assert found["lo"] == pytest.approx(binomtest(100, 100).proportion_ci(0.95, "exact").low)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_odd_seeds_are_refused(seed):
+    with pytest.raises(BadInput, match="seed is"):
+        evaluate(np.arange(2), trigger_set([0, 1]), seed=seed)
 
 
 def test_certified_shares_are_counted_by_hand():

@@ -60,8 +60,12 @@ def test_veto_threshold_is_the_order_statistic_of_the_lowest_of_each_burst():
     assert (veto["n"], veto["rank"], veto["allowed"], veto["certified"]) == (500, 2, 1, True)
     assert rule.t_veto == lowest[1]
     assert (lowest < rule.t_veto).sum() <= 1
-    assert veto["statement"] == "at most 1 % of burst sequences vetoed, 95 % one-sided confidence"
+    assert veto["statement"] == (
+        "at most 1 % of burst sequences with an alert on the burst vetoed, 95 % one-sided confidence"
+    )
     assert certificate["population"]["simulated"] is True
+    assert certificate["population"]["sequences"] == "stated"
+    assert certificate["population"]["causes"] == ["grb", "unknown_source"]
     assert certificate["population"]["data_sha256"] == data_hash(triggers)
     # Every alert that the limits were drawn from lies within them.
     assert not rule.outside_limits(planes).any()
@@ -96,6 +100,59 @@ def test_classes_far_apart_do_not_cross_the_thresholds():
     assert (rule.t_veto, rule.t_confirm) == (100, 99)
 
 
+def changed(triggers, **columns):
+    columns = {**triggers.columns, **columns}
+    return TriggerSet(triggers.snr, triggers.mask, {name: v for name, v in columns.items() if v is not None})
+
+
+def test_without_sequences_nothing_is_certified_and_nothing_vetoed():
+    score, planes, triggers = population(300, 100)
+    rule, certificate = calibrate(score, planes, changed(triggers, sequence=None))
+    assert (rule.t_veto, rule.t_confirm) == (-128, 127)
+    assert certificate["population"]["sequences"] == "not stated: each alert counted as one"
+    for name in ("veto", "confirm"):
+        assert (certificate[name]["certified"], certificate[name]["rank"]) == (False, 0)
+        assert certificate[name]["statement"].startswith("nothing: no /sequence")
+
+
+def test_unclear_looks_at_a_burst_count_and_false_ones_do_not():
+    score, planes, triggers = population(300, 100)
+    score[:] = np.where(triggers.label == 1, 40, -40)
+    score[0], score[2] = -100, -110
+    label, cause = triggers.columns["label"].copy(), triggers.columns["cause"].copy()
+    label[0], cause[0] = -1, b"unclear"  # its sequence has a true alert beside it
+    label[2], cause[2] = 0, b"column"
+    label[4:6], cause[4:6] = -1, b"unclear"  # a sequence of unclear alerts alone is no burst sequence
+    rule, certificate = calibrate(score, planes, changed(triggers, label=label, cause=cause))
+    assert certificate["veto"]["n"] == 299
+    assert rule.t_veto == -100
+    # What was never labelled true or false widens no limit.
+    odd = planes.copy()
+    odd[0, 0, 28, 28] = -127
+    assert calibrate(score, odd, changed(triggers, label=label, cause=cause))[0].min_trigger == rule.min_trigger
+
+
+@pytest.mark.parametrize(("cause", "n"), [(b"unclear", 300), (b"", 300), (b"outburst", 299)])
+def test_every_true_alert_but_outbursts_is_of_a_burst(cause, n):
+    score, planes, triggers = population(300, 100)
+    causes = triggers.columns["cause"].copy()
+    causes[:2] = cause
+    _, certificate = calibrate(score, planes, changed(triggers, cause=causes))
+    assert certificate["veto"]["n"] == n
+    assert ("not stated" in certificate["population"]["causes"]) == (cause in (b"", b"unclear"))
+
+
+@pytest.mark.parametrize(
+    ("label", "cause", "said"), [(1, b"column", "true, but column"), (0, b"grb", "false, but grb")]
+)
+def test_labels_that_contradict_their_causes_are_refused(label, cause, said):
+    score, planes, triggers = population(3, 3)
+    labels, causes = triggers.columns["label"].copy(), triggers.columns["cause"].copy()
+    labels[1], causes[1] = label, cause
+    with pytest.raises(BadInput, match=f"1 labels contradict their causes, first alert 1: {said}"):
+        calibrate(score, planes, changed(triggers, label=labels, cause=causes))
+
+
 def test_hash_follows_the_content():
     *_, triggers = population(3, 3)
     other = TriggerSet(triggers.snr, triggers.mask, {**triggers.columns, "label": 1 - triggers.label})
@@ -107,5 +164,7 @@ def test_empty_sets_and_odd_levels_are_refused():
     score, planes, triggers = population(3, 3)
     with pytest.raises(BadInput, match="empty"):
         calibrate(score[:0], planes[:0], triggers.select(np.arange(0)))
+    with pytest.raises(BadInput, match="labelled true or false"):
+        calibrate(score, planes, changed(triggers, label=np.full(len(score), -1, "i1")))
     with pytest.raises(ValueError, match="levels"):
         Levels(veto=0.0)

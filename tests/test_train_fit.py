@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from synthetic_alerts import synthetic_alerts
 
 from slewguard.export.execute import NumpyClassifier
 from slewguard.export.model import load_model
-from slewguard.subimages import BadInput, TriggerSet
+from slewguard.subimages import BadInput, TriggerSet, read_folder, write_folder
 from slewguard.train.baseline import load_baseline
 from slewguard.train.data import split_by_sequence
 from slewguard.train.evaluate import evaluate_run
@@ -160,7 +161,41 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path):
     (tmp_path / "home" / "letter").write_text("dear")
     with pytest.raises(BadInput, match="not empty"):
         train(ALERTS, tmp_path / "home")
+    with pytest.raises(BadInput, match="seed is -1"):
+        train(ALERTS, tmp_path / "run", seed=-1)
+    with pytest.raises(BadInput, match="contradict"):
+        train(TriggerSet(ALERTS.snr, ALERTS.mask, {**ALERTS.columns, "label": 1 - ALERTS.label}), tmp_path / "run")
+    with pytest.raises(BadInput, match="root of all folders"):
+        train(ALERTS, "/")
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_only_a_run_folder_is_replaced(flight, tmp_path, monkeypatch):
+    for name, data in content(flight[0]).items():
+        (tmp_path / name).write_bytes(data)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(BadInput, match="holds 'notes'"):
+        train(ALERTS, ".", recipe="handmade", epochs=1)
+    (tmp_path / "notes").unlink()
+    write_folder(tmp_path / "alerts", TEST.select(np.arange(4)))
+    with pytest.raises(BadInput, match="not empty"):
+        train(ALERTS, "alerts")
+    assert len(read_folder("alerts")) == 4
+    shutil.rmtree("alerts")
+    train(ALERTS.select(np.arange(60)), ".", recipe="handmade", epochs=1)
+    assert "baseline.json" in content(tmp_path)
+    assert not (tmp_path.parent / f"{tmp_path.name}.checkpoint").exists()
+
+
+def test_unclear_alerts_of_held_out_events_set_the_thresholds_too(tmp_path):
+    label, cause = ALERTS.columns["label"].copy(), ALERTS.columns["cause"].copy()
+    label[::2], cause[::2] = -1, b"unclear"
+    some = TriggerSet(ALERTS.snr, ALERTS.mask, {**ALERTS.columns, "label": label, "cause": cause})
+    run = train(some, tmp_path / "run", epochs=1, qat_epochs=1)
+    split = json.loads((run / "provenance.json").read_text())["split"]["held_out"]
+    population = load_model(run / "model.json").certificate["population"]
+    assert population["alerts"] == 2 * split["alerts"] == 2 * split["sequences"]
 
 
 def test_one_cycle_rises_once_and_falls_to_nothing():

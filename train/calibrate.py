@@ -1,11 +1,13 @@
 """Thresholds with a certificate, from labelled alerts that no network was trained on.
 
-**Veto.** The unit is the sequence: a burst is lost as soon as one of its alerts is vetoed, so its score is the
-lowest of its alerts. Of n burst sequences let t be the r-th lowest score and veto what lies below t. The share of
-the population below t is then at most Beta(r, n - r + 1) distributed, whatever the scores' distribution; the
-largest r for which this stays under the level with the stated confidence is taken (order statistics: Wilks, Ann.
-Math. Stat. 12, 91, 1941; as a classifier: Tong, Feng & Li, Science Advances 4, eaao1659, 2018). At 1 % and 95 %
-the first r needs 299 sequences. With fewer nothing is certified and nothing is vetoed.
+**Veto.** The unit is the sequence: a burst is lost as soon as one of the alerts on it is vetoed, so its score is the
+lowest of its true alerts and of the unclear ones beside them, which may be looks at it. Its alerts that are labelled
+false are not counted: those point elsewhere, or an artefact made them. Of n burst sequences let t be the r-th lowest
+score and veto what lies below t. The share of the population below t is then at most Beta(r, n - r + 1) distributed,
+whatever the scores' distribution; the largest r for which this stays under the level with the stated confidence is
+taken (order statistics: Wilks, Ann. Math. Stat. 12, 91, 1941; as a classifier: Tong, Feng & Li, Science Advances 4,
+eaao1659, 2018). At 1 % and 95 % the first r needs 299 sequences. With fewer nothing is certified and nothing is
+vetoed; nor is it where the set does not state which alerts belong to one event, since n is then not known.
 
 **Confirm.** The mirrored rule on false sequences, whose score is the highest of their alerts. A wrong
 confirmation costs what happens today, a false slew; its level is therefore coarser.
@@ -25,7 +27,17 @@ from numpy.typing import NDArray
 
 from slewguard.export.planes import Q_MAX
 from slewguard.export.verdict import VerdictRule
-from slewguard.subimages.contract import BURST_CAUSES, CENTRE, FALSE, SIDE, TriggerSet
+from slewguard.subimages.contract import (
+    BURST_CAUSES,
+    CENTRE,
+    FALSE,
+    FALSE_CAUSES,
+    SIDE,
+    TRUE,
+    TRUE_CAUSES,
+    UNCLEAR,
+    TriggerSet,
+)
 from slewguard.subimages.errors import BadInput
 from slewguard.train.metrics import is_burst
 
@@ -89,7 +101,8 @@ def calibrate(
     planes : int8 array [N, 3, 56, 56]
         Their planes.
     triggers : TriggerSet
-        The alerts, labelled, none of which the network was trained on.
+        The alerts, labelled, none of which the network was trained on; with the unclear ones, which may be looks
+        at a burst.
     levels : Levels, optional
 
     Returns
@@ -97,37 +110,68 @@ def calibrate(
     rule : VerdictRule
     certificate : dict
         Population, n, rank, level and one-sided confidence of both thresholds. Where ``certified`` is false
-        there were too few sequences, and the threshold is one that no score passes.
+        there were too few sequences or none was stated, and the threshold is one that no score passes.
 
     Raises
     ------
     BadInput
-        If there are no labels or no alerts.
+        If there are no labels, no alerts labelled true or false, or a label contradicts its cause.
     """
     levels = levels or Levels()
     if not len(triggers):
         raise BadInput("calibration set is empty")
-    burst = _per_sequence(score, triggers.sequence, is_burst(triggers), np.minimum)
+    check_causes(triggers)
+    labelled = triggers.label != UNCLEAR
+    if not labelled.any():
+        raise BadInput("calibration set holds no alert labelled true or false")
+    looks = is_burst(triggers)
+    looks |= ~labelled & np.isin(triggers.sequence, triggers.sequence[looks])
+    burst = _per_sequence(score, triggers.sequence, looks, np.minimum)
     false = _per_sequence(score, triggers.sequence, triggers.label == FALSE, np.maximum)
-    veto = _statement("burst sequences vetoed", len(burst), levels.veto)
-    confirm = _statement("false sequences confirmed", len(false), levels.confirm)
+    stated = "sequence" in triggers.columns
+    veto = _statement("burst sequences with an alert on the burst vetoed", len(burst), levels.veto, stated)
+    confirm = _statement("false sequences with a false alert confirmed", len(false), levels.confirm, stated)
     t_veto = int(np.sort(burst)[veto["rank"] - 1]) if veto["certified"] else -128
     t_confirm = int(np.sort(false)[len(false) - confirm["rank"]]) if confirm["certified"] else 127
     # Where the classes lie so far apart that the thresholds cross, fewer are confirmed: never more vetoed.
     t_confirm = max(t_confirm, t_veto - 1)
-    rule = VerdictRule(t_veto, t_confirm, **_limits(planes, levels.margin))
+    rule = VerdictRule(t_veto, t_confirm, **_limits(planes[labelled], levels.margin))
     certificate = {
         "population": {
             "data_sha256": data_hash(triggers),
             "simulated": triggers.simulated,
             "alerts": len(triggers),
-            "causes": list(BURST_CAUSES),
-            "exclusions": ["label unclear", "outbursts of known sources"],
+            "sequences": "stated" if stated else "not stated: each alert counted as one",
+            "causes": [
+                *BURST_CAUSES,
+                *["not stated"] * bool(np.isin(triggers.cause[is_burst(triggers)], ("", "unclear")).any()),
+            ],
+            "exclusions": [
+                "outbursts of known sources",
+                "sequences with no alert labelled true",
+                "alerts of a burst's sequence labelled false: they point elsewhere or an artefact made them",
+            ],
         },
         "veto": veto,
         "confirm": confirm,
     }
     return rule, certificate
+
+
+def check_causes(triggers: TriggerSet) -> None:
+    """Refuse labels that contradict the causes: one of the two would put a burst outside the certificate.
+
+    Raises
+    ------
+    BadInput
+        If an alert labelled true has a false cause, or one labelled false a true cause; or if there are no labels.
+    """
+    label, cause = triggers.label, triggers.cause
+    wrong = (label == TRUE) & np.isin(cause, FALSE_CAUSES) | (label == FALSE) & np.isin(cause, TRUE_CAUSES)
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        word = "true" if label[i] == TRUE else "false"
+        raise BadInput(f"{int(wrong.sum())} labels contradict their causes, first alert {i}: {word}, but {cause[i]}")
 
 
 def data_hash(triggers: TriggerSet) -> str:
@@ -152,12 +196,13 @@ def _per_sequence(
     return found
 
 
-def _statement(what: str, n: int, level: float) -> dict[str, Any]:
-    rank = order_rank(n, level)
+def _statement(what: str, n: int, level: float, stated: bool) -> dict[str, Any]:
+    rank = order_rank(n, level) if stated else 0
     need = int(np.ceil(np.log(1 - CONFIDENCE) / np.log1p(-level)))
     text = f"at most {100 * level:g} % of {what}, {100 * CONFIDENCE:g} % one-sided confidence"
+    why = f"{n} sequences, {need} certify {text}" if stated else "no /sequence tells which alerts are of one event"
     return {
-        "statement": text if rank else f"nothing: {n} sequences, {need} certify {text}",
+        "statement": text if rank else f"nothing: {why}",
         "certified": rank > 0,
         "n": n,
         "rank": rank,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -22,23 +23,27 @@ from torch import Tensor
 
 from slewguard.export.execute import run
 from slewguard.export.model import IntegerModel
-from slewguard.export.planes import PlaneRule
+from slewguard.export.planes import PlaneRule, make_planes
 from slewguard.subimages.atomic import atomic_folder
 from slewguard.subimages.contract import UNCLEAR, TriggerSet
 from slewguard.subimages.errors import BadInput
+from slewguard.subimages.paths import read_bytes
 from slewguard.subimages.verdict import Judgement
 from slewguard.train.baseline import write_baseline
-from slewguard.train.calibrate import Levels, calibrate, data_hash
+from slewguard.train.calibrate import Levels, calibrate, check_causes, data_hash
 from slewguard.train.checkpoint import Checkpoint
 from slewguard.train.data import split_by_sequence
 from slewguard.train.loop import Phase, Progress, Source, Trainer, load_tensors, named_tensors, predict
-from slewguard.train.metrics import evaluate
+from slewguard.train.metrics import check_seed, evaluate
 from slewguard.train.nets import FlightNet, HandmadeNet, parameters
 from slewguard.train.quantise import QuantNet, quantise, rescale_score, to_integer_model
 from slewguard.train.recipes import Recipe, recipe_named
 from slewguard.train.sources import FlightSource, HandmadeSource
 
 MARKER = "provenance.json"
+_FILES = {
+    *(MARKER, "metrics.json", "training.png", "model.json", "float.safetensors", "baseline.json", "weights.safetensors")
+}
 _SAMPLE = 4096
 
 
@@ -59,9 +64,10 @@ def train(
     Parameters
     ----------
     triggers : TriggerSet
-        Labelled; unclear alerts and sub-images that break the contract are left out.
+        Labelled; sub-images that break the contract are left out, and unclear alerts are not trained on.
     out : path-like
-        The run folder, which is written whole at the end or not at all.
+        The run folder, which is written whole at the end or not at all. An older run folder is replaced, any other
+        that is not empty is refused.
     recipe : str
         ``flight`` or ``handmade``.
     seed : int
@@ -83,31 +89,40 @@ def train(
     Raises
     ------
     BadInput
-        If labels are missing, a class is missing, the folder cannot be written or the checkpoint is of
-        another run.
+        If labels are missing or contradict causes, a class is missing, the seed is out of range, the folder cannot be
+        written or the checkpoint is of another run.
     """
-    out = Path(out)
+    check_seed(seed)
+    place = Path(os.path.realpath(out))  # a name, whatever stands for it, such as a dot
     chosen = recipe_named(recipe)
     chosen = replace(
         chosen,
         epochs=chosen.epochs if epochs is None else epochs,
         qat_epochs=chosen.qat_epochs if qat_epochs is None or not chosen.qat_epochs else qat_epochs,
     )
-    usable = triggers.select(np.flatnonzero((triggers.label != UNCLEAR) & (triggers.rejected == 0)))
+    check_causes(triggers)
+    sound = triggers.select(np.flatnonzero(triggers.rejected == 0))
+    usable = sound.select(np.flatnonzero(sound.label != UNCLEAR))
     if not len(usable):
         raise BadInput("trigger set holds no alert labelled true or false")
     first, second = split_by_sequence(usable, chosen.held_out, seed)
     fitted, held_out = usable.select(first), usable.select(second)
     provenance = _provenance(triggers, chosen, seed, fitted, held_out)
-    checkpoint = Checkpoint(out.with_name(out.name + ".checkpoint"), provenance)
+    # With the unclear alerts of the same events, which calibration counts as looks at a burst.
+    whole = np.isin(sound.sequence, held_out.sequence)
+    calibration = sound.select(np.flatnonzero(whole)) if "sequence" in sound.columns else held_out
+    checkpoint = Checkpoint(place.parent / (place.name + ".checkpoint"), provenance)
     if not resume:
         checkpoint.remove()
     # The folder is opened first: hours of work are not spent on a place that cannot be written.
-    with atomic_folder(out, marker=MARKER) as folder, torch.random.fork_rng(devices=[]):
+    with (
+        atomic_folder(out, marker=_marker(place), ours=_FILES.__contains__) as folder,
+        torch.random.fork_rng(devices=[]),
+    ):
         torch.manual_seed(seed)
         work = _Work(chosen, seed, checkpoint, progress)
         metrics = (
-            _flight(work, fitted, held_out, levels, folder)
+            _flight(work, fitted, held_out, calibration, levels, folder)
             if chosen.name == "flight"
             else _handmade(work, fitted, held_out, folder)
         )
@@ -115,7 +130,16 @@ def train(
         _write_json(folder / MARKER, provenance)
         _plot(folder / "training.png", work.history)
     checkpoint.remove()
-    return out
+    return Path(out)
+
+
+def _marker(place: Path) -> str | None:
+    """Name of the provenance if the one in ``place`` is of a run; folders of alerts hold one as well."""
+    try:
+        found = json.loads(read_bytes(place / MARKER, 2**26))
+    except (BadInput, ValueError, RecursionError):
+        return None
+    return MARKER if isinstance(found, dict) and {"recipe", "data", "split"} <= set(found) else None
 
 
 class _Work:
@@ -159,7 +183,12 @@ class _Work:
 
 
 def _flight(
-    work: _Work, fitted: TriggerSet, held_out: TriggerSet, levels: Levels | None, folder: Path
+    work: _Work,
+    fitted: TriggerSet,
+    held_out: TriggerSet,
+    calibration: TriggerSet,
+    levels: Levels | None,
+    folder: Path,
 ) -> dict[str, Any]:
     from safetensors.torch import save
 
@@ -178,7 +207,7 @@ def _flight(
     phase = Phase("qat", 1, recipe.qat_epochs, recipe.batch, recipe.qat_rate, 0.0)
     work.fit(quantised, phase, source, test, float_state, quantised.bound)
     quantised.eval()
-    model = _calibrated(rescale_score(quantised, sample), rule, test, held_out, levels)
+    model = _calibrated(rescale_score(quantised, sample), rule, calibration, levels)
 
     model.save(folder / "model.json")
     (folder / "float.safetensors").write_bytes(save(float_state))
@@ -196,12 +225,10 @@ def _flight(
     }
 
 
-def _calibrated(
-    net: QuantNet, rule: PlaneRule, test: FlightSource, held_out: TriggerSet, levels: Levels | None
-) -> IntegerModel:
+def _calibrated(net: QuantNet, rule: PlaneRule, calibration: TriggerSet, levels: Levels | None) -> IntegerModel:
     model = to_integer_model(net, "flight", rule)
-    planes = test.examples.planes
-    return model.with_verdict(*calibrate(run(model, planes), planes, held_out, levels))
+    planes = make_planes(calibration.snr, calibration.mask, calibration.catalogue_id, rule)
+    return model.with_verdict(*calibrate(run(model, planes), planes, calibration, levels))
 
 
 def _handmade(work: _Work, fitted: TriggerSet, held_out: TriggerSet, folder: Path) -> dict[str, Any]:

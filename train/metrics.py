@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.subimages.contract import BURST_CAUSES, FALSE, TRUE, TriggerSet
+from slewguard.subimages.contract import FALSE, TRUE, TriggerSet
 from slewguard.subimages.errors import BadInput
 from slewguard.subimages.intervals import clopper_pearson
 from slewguard.subimages.verdict import Judgement, Verdict
@@ -45,13 +45,18 @@ def share(hits: int, n: int, trials: int | None = None) -> Share:
     return {"value": hits / n, "lo": lo, "hi": hi, "n": n}
 
 
+def check_seed(seed: int) -> None:
+    """Raise :class:`BadInput` unless the seed is one that numpy and torch both take."""
+    if not 0 <= seed < 2**63:
+        raise BadInput(f"seed is {seed}, expected a whole number from 0 to 2^63 - 1")
+
+
 def is_burst(triggers: TriggerSet) -> NDArray[np.bool_]:
     """Whether each alert is of a burst: the alerts that carry the certificate. bool [N].
 
-    A true alert of which the cause is not known counts as one, because it may be.
+    Every true alert counts as one unless it is said to be an outburst of a known source, because it may be.
     """
-    unknown = (triggers.cause == "") & (triggers.label == TRUE)
-    return np.isin(triggers.cause, BURST_CAUSES) | unknown
+    return (triggers.label == TRUE) & (triggers.cause != "outburst")
 
 
 def auc(score: NDArray[Any], label: NDArray[Any]) -> float | None:
@@ -118,9 +123,10 @@ def evaluate(
     Raises
     ------
     BadInput
-        If there are no labels, or none that is true or false.
+        If there are no labels, or none that is true or false, or the seed is out of range.
     """
     label = triggers.label
+    check_seed(seed)
     if len(score) != len(triggers):
         raise ValueError(f"{len(score)} scores for {len(triggers)} alerts")
     if not np.isin(label, (TRUE, FALSE)).any():
