@@ -30,10 +30,8 @@ def test_mutated_files_are_refused_or_read_faithfully(name):
     assert tally.outcomes["error"] > n / 2
     assert sum(tally.outcomes[outcome] for outcome in ("same", "stated", "read")) > n / 200
     assert len(tally.faults) >= faults
-
-
-def test_a_forged_hash_does_not_hide_a_broken_rule():
-    assert fuzz({"json": KINDS["json"]}, 300, seed=5)["json"].outcomes["stated"] > 3
+    # Other models with a right hash: the forger's case, on which the rules alone stand.
+    assert name != "json" or tally.outcomes["stated"] > n / 100
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -66,7 +64,7 @@ def test_a_protobuf_with_a_field_dropped_still_parses():
 
 
 PLANTED = (
-    (lambda path: ctypes.string_at(0), "crash", "SIGSEGV in __init__.py"),
+    (lambda path: ctypes.string_at(0), "crash", "SIGSEGV"),
     (lambda path: time.sleep(60), "hang", "in test_fuzz.py"),
     (lambda path: {}["stray"], "exception", "KeyError in test_fuzz.py"),
     (lambda path: _raise(BadInput("long " * 200, path)), "exception", "no clear line"),
