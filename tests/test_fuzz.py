@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from slewguard.benchmarks import mutations
+from slewguard.benchmarks.default_model import RESULTS
 from slewguard.benchmarks.fuzz import ADDRESS_SPACE, FAILURES, OUTCOMES, fuzz, render, run_range, summary
 from slewguard.benchmarks.fuzz_kinds import KINDS, Kind
 from slewguard.subimages import BadInput
@@ -141,3 +142,10 @@ def test_command_stores_its_figures_and_repeats_one_file(tmp_path):
     assert done.stdout.split()[0] in OUTCOMES
     assert (tmp_path / "json_0_7.json").read_bytes() == KINDS["json"].mutant("json", 0, 7)
     assert command("--kinds", "png").returncode == 2
+
+
+def test_stored_run_is_whole_and_without_failures():
+    stored = json.loads((RESULTS / "fuzz.json").read_text())
+    assert stored["failures"] == []
+    assert sum(kind["n"] for kind in stored["kinds"].values()) == 100_000
+    assert set(stored["kinds"]) == set(KINDS)
