@@ -158,9 +158,8 @@ def _vtable_offset(rng: random.Random, content: bytes, other: bytes) -> bytes:
 def _slot(rng: random.Random, content: bytes, other: bytes) -> bytes:
     """Change one of the small 16-bit numbers that a flatbuffer's vtables are made of."""
     copy = bytearray(content)
-    places = [
-        at for at in (2 * rng.randrange(len(content) // 2 or 1) for _ in range(40)) if copy[at : at + 2] < b"\x40"
-    ]
+    sample = [2 * rng.randrange(len(content) // 2 or 1) for _ in range(40)]
+    places = [at for at in sample if int.from_bytes(content[at : at + 2], "little") < 64]
     for at in places[: rng.choice((1, 2))]:
         copy[at : at + 2] = rng.choice((0, 1, 2, 3, 4, 6, 8, 12, 16, 255, 2**15, 2**16 - 1)).to_bytes(2, "little")
     return bytes(copy)

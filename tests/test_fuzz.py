@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from slewguard.benchmarks import mutations
+from slewguard.benchmarks.default_model import RESULTS
 from slewguard.benchmarks.fuzz import ADDRESS_SPACE, FAILURES, OUTCOMES, fuzz, render, run_range, summary
 from slewguard.benchmarks.fuzz_kinds import KINDS, Kind
 from slewguard.subimages import BadInput
@@ -30,10 +31,8 @@ def test_mutated_files_are_refused_or_read_faithfully(name):
     assert tally.outcomes["error"] > n / 2
     assert sum(tally.outcomes[outcome] for outcome in ("same", "stated", "read")) > n / 200
     assert len(tally.faults) >= faults
-
-
-def test_a_forged_hash_does_not_hide_a_broken_rule():
-    assert fuzz({"json": KINDS["json"]}, 300, seed=5)["json"].outcomes["stated"] > 3
+    # Other models with a right hash: the forger's case, on which the rules alone stand.
+    assert name != "json" or tally.outcomes["stated"] > n / 100
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -66,7 +65,7 @@ def test_a_protobuf_with_a_field_dropped_still_parses():
 
 
 PLANTED = (
-    (lambda path: ctypes.string_at(0), "crash", "SIGSEGV in __init__.py"),
+    (lambda path: ctypes.string_at(0), "crash", "SIGSEGV"),
     (lambda path: time.sleep(60), "hang", "in test_fuzz.py"),
     (lambda path: {}["stray"], "exception", "KeyError in test_fuzz.py"),
     (lambda path: _raise(BadInput("long " * 200, path)), "exception", "no clear line"),
@@ -143,3 +142,10 @@ def test_command_stores_its_figures_and_repeats_one_file(tmp_path):
     assert done.stdout.split()[0] in OUTCOMES
     assert (tmp_path / "json_0_7.json").read_bytes() == KINDS["json"].mutant("json", 0, 7)
     assert command("--kinds", "png").returncode == 2
+
+
+def test_stored_run_is_whole_and_without_failures():
+    stored = json.loads((RESULTS / "fuzz.json").read_text())
+    assert stored["failures"] == []
+    assert sum(kind["n"] for kind in stored["kinds"].values()) == 100_000
+    assert set(stored["kinds"]) == set(KINDS)

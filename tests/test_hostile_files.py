@@ -302,6 +302,25 @@ def test_fits_of_very_many_images(tmp_path):
     fault(tmp_path / "a.fits", "64 HDUs")
 
 
+@pytest.mark.parametrize("hdus", [1, 30])
+def test_fits_of_very_long_headers(tmp_path, hdus):
+    primary, image = fits.PrimaryHDU().header, fits.ImageHDU().header
+    cards = (b"COMMENT".ljust(80) * (36 * 500 // hdus)).ljust(2880)
+    headers = [header.tostring(padding=False).encode()[:-80] for header in (primary, *[image] * (hdus - 1))]
+    content = b"".join(header + cards + b"END".ljust(-(len(header) + len(cards)) % 2880) for header in headers)
+    path = tmp_path / "a.fits"
+    path.write_bytes(gzip.compress(content))
+    assert path.stat().st_size < 2**16
+    fault(path, "headers are longer")
+
+
+@pytest.mark.parametrize("padding", [100, 2880, 30_000])
+def test_fits_with_padding_after_its_end(tmp_path, padding):
+    path = tmp_path / "a.fits"
+    path.write_bytes(KINDS["fits"].originals()["ours"] + bytes(padding))
+    assert len(read_triggers(path)) == 1
+
+
 def test_what_does_not_print_is_told_by_its_code(tmp_path):
     error = BadInput("a name \n\x1b[2J\u2028 of a file", tmp_path / "two\nlines")
     assert str(error).isprintable()
