@@ -62,10 +62,50 @@ class VerdictRule:
         -------
         bool array [N]
         """
-        valid = (planes[:, 1] == 0).sum(axis=(1, 2))
-        saturated = (np.abs(planes[:, 0]) == Q_MAX).sum(axis=(1, 2))
-        trigger = planes[:, 0, CENTRE, CENTRE]
+        valid, trigger, saturated, _ = _counted(planes)
+        return self._beyond(valid, trigger, saturated)
+
+    def _beyond(
+        self, valid: NDArray[np.integer], trigger: NDArray[np.integer], saturated: NDArray[np.integer]
+    ) -> NDArray[np.bool_]:
         return (valid < self.min_valid) | (trigger < self.min_trigger) | (saturated > self.max_saturated)
+
+    def decide(
+        self,
+        score: NDArray[np.integer],
+        valid: NDArray[np.integer],
+        trigger: NDArray[np.integer],
+        saturated: NDArray[np.integer],
+        damaged: NDArray[np.integer],
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """All comparisons of the rule, and nothing else: ``slewguard_decide`` of the C code.
+
+        Parameters
+        ----------
+        score : integer array [N]
+        valid : integer array [N]
+            Pixels with data.
+        trigger : integer array [N]
+            Quantised SNR of the pixel that triggered.
+        saturated : integer array [N]
+            Pixels whose quantised SNR is at -127 or 127.
+        damaged : integer array [N]
+            Plane values of -128.
+
+        Returns
+        -------
+        verdict, reason : uint8 array [N]
+            As of :meth:`verdicts`.
+        """
+        outside = self._beyond(valid, trigger, saturated)
+        verdict = np.full(len(score), Verdict.ABSTAIN, dtype=np.uint8)
+        verdict[score < self.t_veto] = Verdict.VETO
+        verdict[score > self.t_confirm] = Verdict.CONFIRM
+        verdict[outside | (damaged > 0)] = Verdict.ABSTAIN
+        reason = np.zeros(len(score), dtype=np.uint8)
+        reason[outside] = REASONS.index("outside_limits")
+        reason[damaged > 0] = REASONS.index("bad_value")
+        return verdict, reason
 
     def verdicts(
         self, planes: NDArray[np.int8], score: NDArray[np.int8]
@@ -84,13 +124,12 @@ class VerdictRule:
         reason : uint8 array [N]
             Index into :data:`slewguard.subimages.REASONS`.
         """
-        outside = self.outside_limits(planes)
-        damaged = (planes == -128).any(axis=(1, 2, 3))
-        verdict = np.full(len(score), Verdict.ABSTAIN, dtype=np.uint8)
-        verdict[score < self.t_veto] = Verdict.VETO
-        verdict[score > self.t_confirm] = Verdict.CONFIRM
-        verdict[outside | damaged] = Verdict.ABSTAIN
-        reason = np.zeros(len(score), dtype=np.uint8)
-        reason[outside] = REASONS.index("outside_limits")
-        reason[damaged] = REASONS.index("bad_value")
-        return verdict, reason
+        return self.decide(score, *_counted(planes))
+
+
+def _counted(planes: NDArray[np.int8]) -> tuple[NDArray[np.integer], ...]:
+    """What the rule looks at: ``valid``, ``trigger``, ``saturated``, ``damaged`` of :meth:`VerdictRule.decide`."""
+    valid = (planes[:, 1] == 0).sum(axis=(1, 2))
+    saturated = (np.abs(planes[:, 0]) == Q_MAX).sum(axis=(1, 2))
+    damaged = (planes == -128).sum(axis=(1, 2, 3))
+    return valid, planes[:, 0, CENTRE, CENTRE], saturated, damaged

@@ -66,6 +66,20 @@ def test_outside_the_limits_everything_abstains(rule, inside, outside):
         assert REASONS[reason[0]] == "outside_limits"
 
 
+@given(st.tuples(*[st.integers(0, 9)] * 4), st.integers(-128, 127))
+def test_decision_is_a_ladder_of_comparisons(counts, score):
+    rule = VerdictRule(t_veto=-20, t_confirm=20, min_valid=5, min_trigger=5, max_saturated=5)
+    valid, trigger, saturated, damaged = counts
+    if damaged:
+        expected = Verdict.ABSTAIN, "bad_value"
+    elif valid < 5 or trigger < 5 or saturated > 5:
+        expected = Verdict.ABSTAIN, "outside_limits"
+    else:
+        expected = Verdict.VETO if score < -20 else Verdict.CONFIRM if score > 20 else Verdict.ABSTAIN, "ok"
+    verdict, reason = rule.decide(*(np.array([value]) for value in (score, *counts)))
+    assert (verdict[0], REASONS[reason[0]]) == expected
+
+
 @pytest.mark.parametrize(
     "fault", [{"min_valid": -1}, {"max_saturated": 3137}, {"min_trigger": 128}, {"t_veto": 129}, {"t_confirm": -130}]
 )
