@@ -3,6 +3,7 @@
 As ``.npy`` files for Python: ``snr``, ``mask``, ``catalogue_id`` (the inputs), ``planes``, ``layer_NAME`` for each
 layer, ``verdict`` and ``reason``. As ``golden.txt`` for everything else: hexadecimal text that a few lines of C
 can read, with the planes in full and a CRC-32 (IEEE 802.3) of each layer's bytes in the order channel, row, column.
+A veto and a confirm are among the alerts if a search finds sub-images for which the model gives them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.export.execute import run_layers
+from slewguard.export.execute import run, run_layers
 from slewguard.export.model import IntegerModel
 from slewguard.export.planes import make_planes
 from slewguard.subimages.contract import (
@@ -27,6 +28,7 @@ from slewguard.subimages.contract import (
     TriggerSet,
 )
 from slewguard.subimages.errors import BadInput
+from slewguard.subimages.verdict import Verdict
 
 MAX_ALERTS = 16
 _INPUTS: Mapping[str, tuple[str, tuple[int, ...]]] = {
@@ -61,6 +63,49 @@ def golden_inputs(seed: int = 0) -> TriggerSet:
     return TriggerSet(snr, mask, {"catalogue_id": catalogue_id}, simulated=True)
 
 
+def noise(seed: int) -> NDArray[np.int64]:
+    """Triangular noise in -255..255, standard deviation 104.5: int64 [56, 56].
+
+    By a linear congruential generator (Numerical Recipes, 3rd ed., section 7.1.1: a = 1664525, c = 1013904223,
+    modulus 2^32), so that no library can change it.
+    """
+    state, values = seed, []
+    for _ in range(SIDE * SIDE):
+        state = (1664525 * state + 1013904223) % 2**32
+        values.append((state >> 24) + ((state >> 16) & 255) - 255)
+    return np.array(values, dtype=np.int64).reshape(SIDE, SIDE)
+
+
+def _candidates() -> TriggerSet:
+    """Point sources with four minima about them, stripes and blocks, in noise of one sigma."""
+    rows, columns = np.indices((SIDE, SIDE))
+    source = np.zeros((SIDE, SIDE), dtype=np.int64)
+    source[CENTRE - 1 : CENTRE + 2, CENTRE - 1 : CENTRE + 2] = 24
+    source[[CENTRE - 4, CENTRE + 4, CENTRE, CENTRE], [CENTRE, CENTRE, CENTRE - 4, CENTRE + 4]] = -16
+    patterns = [
+        source,
+        np.where(columns // 4 % 2, -16, 16),
+        np.where(rows // 4 % 2, -16, 16),
+        np.where((rows // 7 + columns // 7) % 2, -16, 16),
+    ]
+    quarters = np.array([pattern + noise(seed) // 26 for seed in range(1, 9) for pattern in patterns])
+    quarters[:, CENTRE, CENTRE] = 48
+    mask = np.full(quarters.shape, BACKGROUND, dtype=np.uint8)
+    mask[:, CENTRE, CENTRE] = TRIGGER_PIXEL
+    return TriggerSet(quarters.astype(np.float32) / np.float32(4), mask, simulated=True)
+
+
+def verdict_inputs(model: IntegerModel) -> TriggerSet:
+    """One sub-image that the model vetoes and one that it confirms, as far as a small search finds them.
+
+    The search uses integers alone, so that the same model gives the same sub-images everywhere.
+    """
+    triggers = _candidates()
+    verdict = _judged(model, triggers)
+    found = [int(np.argmax(verdict == wanted)) for wanted in (Verdict.VETO, Verdict.CONFIRM) if wanted in verdict]
+    return TriggerSet(triggers.snr[found], triggers.mask[found], simulated=True)
+
+
 def golden_files(model: IntegerModel, triggers: TriggerSet) -> dict[str, bytes]:
     """Write golden vectors.
 
@@ -68,7 +113,8 @@ def golden_files(model: IntegerModel, triggers: TriggerSet) -> dict[str, bytes]:
     ----------
     model : IntegerModel
     triggers : TriggerSet
-        Inputs, at most :data:`MAX_ALERTS`, all within the contract.
+        Inputs, at most :data:`MAX_ALERTS`, all within the contract. Those of :func:`verdict_inputs` are added
+        for verdicts that these do not give, as long as there is room.
 
     Returns
     -------
@@ -77,6 +123,7 @@ def golden_files(model: IntegerModel, triggers: TriggerSet) -> dict[str, bytes]:
     """
     if triggers.rejected.any() or not 0 < len(triggers) <= MAX_ALERTS:
         raise BadInput(f"golden vectors need 1 to {MAX_ALERTS} sub-images that keep the contract")
+    triggers = _with_verdicts(model, triggers)
     planes = make_planes(triggers.snr, triggers.mask, triggers.catalogue_id, model.planes)
     layers = run_layers(model, planes)
     verdict, reason = model.verdict.verdicts(planes, layers[-1][:, 0, 0, 0])
@@ -116,6 +163,23 @@ def read_inputs(files: Mapping[str, bytes]) -> TriggerSet:
         raise BadInput("golden vectors: inputs differ in number")
     columns = {"catalogue_id": arrays["catalogue_id"].astype(np.int32)}
     return TriggerSet(arrays["snr"].astype(np.float32), arrays["mask"], columns, simulated=True)
+
+
+def _judged(model: IntegerModel, triggers: TriggerSet) -> NDArray[np.uint8]:
+    planes = make_planes(triggers.snr, triggers.mask, triggers.catalogue_id, model.planes)
+    return model.verdict.verdicts(planes, run(model, planes))[0]
+
+
+def _with_verdicts(model: IntegerModel, triggers: TriggerSet) -> TriggerSet:
+    found = verdict_inputs(model)
+    new = np.nonzero(~np.isin(_judged(model, found), _judged(model, triggers)))[0][: MAX_ALERTS - len(triggers)]
+    catalogue_id = np.concatenate([triggers.catalogue_id, found.catalogue_id[new]])
+    return TriggerSet(
+        np.concatenate([triggers.snr, found.snr[new]]),
+        np.concatenate([triggers.mask, found.mask[new]]),
+        {"catalogue_id": catalogue_id},
+        simulated=True,
+    )
 
 
 def _npy(array: NDArray[np.generic]) -> bytes:

@@ -13,11 +13,12 @@ from slewguard.export import package as package_module
 from slewguard.export.conformance import conformance
 from slewguard.export.execute import run_layers
 from slewguard.export.flight import random_model
-from slewguard.export.golden import golden_files, golden_inputs, read_inputs
+from slewguard.export.golden import MAX_ALERTS, golden_files, golden_inputs, read_inputs
 from slewguard.export.package import MANIFEST, open_model, verify_package, write_package
 from slewguard.export.planes import make_planes
 from slewguard.export.proof import prove
-from slewguard.subimages import BadInput, TriggerSet
+from slewguard.export.verdict import VerdictRule
+from slewguard.subimages import BadInput, TriggerSet, Verdict
 
 RUN = {
     "seed": 1,
@@ -52,7 +53,7 @@ def test_package_holds_what_it_should_and_verifies(package):
     files = content(package)
     assert {"model.json", "model.onnx", "model.tflite", "proof.json", "MODEL_CARD.md", MANIFEST, *EXTRA} < set(files)
     assert {f"golden/layer_{layer.name}.npy" for layer in some_model().layers} < set(files)
-    assert sum(map(len, files.values())) < 400_000
+    assert sum(map(len, files.values())) < 500_000
     assert verify_package(package) == []
     manifest = json.loads(files[MANIFEST])
     assert set(manifest["files"]) == set(files) - {MANIFEST}
@@ -262,8 +263,8 @@ def test_what_is_no_model_is_refused_by_name(tmp_path):
 
 def test_golden_vectors_say_what_the_executor_gives():
     model = some_model()
-    triggers = golden_inputs()
-    files = golden_files(model, triggers)
+    files = golden_files(model, golden_inputs())
+    triggers = read_inputs(files)
     arrays = {name[:-4]: np.load(io.BytesIO(data)) for name, data in files.items() if name[-4:] == ".npy"}
     planes = make_planes(triggers.snr, triggers.mask, triggers.catalogue_id, model.planes)
     assert np.array_equal(arrays["planes"], planes)
@@ -284,13 +285,38 @@ def test_golden_vectors_say_what_the_executor_gives():
     assert (np.abs(planes[:, 0]) == 127).any()
 
 
+def test_golden_vectors_of_the_default_model_hold_every_verdict():
+    files = golden_files(open_model("default"), golden_inputs())
+    verdict = np.load(io.BytesIO(files["verdict.npy"]))
+    assert set(verdict.tolist()) == set(Verdict)
+    assert len(verdict) == len(golden_inputs()) + 2
+
+
+def test_golden_vectors_have_no_verdict_that_the_model_does_not_give():
+    model = open_model("default").with_verdict(VerdictRule(), {})
+    verdict = np.load(io.BytesIO(golden_files(model, golden_inputs())["verdict.npy"]))
+    assert verdict.tolist() == [Verdict.ABSTAIN] * len(golden_inputs())
+
+
+def test_golden_vectors_are_never_more_than_can_be_read():
+    model = open_model("default")
+    many = golden_inputs()
+    repeated = [i % len(many) for i in range(MAX_ALERTS - 1)]
+    columns = {"catalogue_id": many.catalogue_id[repeated]}
+    files = golden_files(model, TriggerSet(many.snr[repeated], many.mask[repeated], columns))
+    assert len(read_inputs(files)) == MAX_ALERTS
+    assert golden_files(model, read_inputs(files)) == files
+
+
 def test_golden_inputs_are_read_back():
     triggers = golden_inputs()
     files = golden_files(some_model(), triggers)
     again = read_inputs(files)
-    assert np.array_equal(again.snr, triggers.snr, equal_nan=True)
-    assert np.array_equal(again.mask, triggers.mask)
-    assert np.array_equal(again.catalogue_id, triggers.catalogue_id)
+    n = len(triggers)
+    assert np.array_equal(again.snr[:n], triggers.snr, equal_nan=True)
+    assert np.array_equal(again.mask[:n], triggers.mask)
+    assert np.array_equal(again.catalogue_id[:n], triggers.catalogue_id)
+    assert golden_files(some_model(), again) == files
     for name in ("snr.npy", "mask.npy", "catalogue_id.npy"):
         for wrong in (b"", files[name][:-1], files[name][:-5], files["planes.npy"], files[name][:128]):
             with pytest.raises(BadInput, match="golden"):
