@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.embedded.golden import built_in_planes, make_golden
+from slewguard.embedded.golden import make_decisions, make_golden, selftest_planes
 from slewguard.embedded.network import header, source
 from slewguard.embedded.plan import make_plan
 from slewguard.embedded.selftest import golden_header, golden_source, main_source, selftest_source
@@ -28,7 +28,8 @@ def generate_c(model: IntegerModel, golden_planes: NDArray[np.int8] | None = Non
     ----------
     model : IntegerModel
     golden_planes : int8 array [N, 3, 56, 56], optional
-        Sub-images for the self-test; 9,408 bytes of constants each. Without them, the built-in one.
+        Sub-images for the self-test; 9,408 bytes of constants each. Without them, those of
+        :func:`slewguard.embedded.golden.selftest_planes`.
 
     Returns
     -------
@@ -36,14 +37,15 @@ def generate_c(model: IntegerModel, golden_planes: NDArray[np.int8] | None = Non
         Content of each file by its name, ASCII with line feeds.
     """
     plan = make_plan(model)
-    golden = make_golden(model, built_in_planes(model) if golden_planes is None else golden_planes)
+    golden = make_golden(model, selftest_planes(model) if golden_planes is None else golden_planes)
+    decisions = make_decisions(model.verdict)
     texts = {
         "slewguard.h": header(model, plan),
         "slewguard.c": source(model, plan),
         "slewguard_weights.h": weights_header(model),
         "slewguard_weights.c": weights_source(model, plan.scratch_bytes),
-        "slewguard_golden.h": golden_header(model, golden),
-        "slewguard_golden.c": golden_source(model, golden),
+        "slewguard_golden.h": golden_header(model, golden, decisions),
+        "slewguard_golden.c": golden_source(model, golden, decisions),
         "slewguard_selftest.c": selftest_source(model, plan),
         "main_selftest.c": main_source(model),
     }

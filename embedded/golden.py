@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slewguard.export.execute import run_layers
+from slewguard.export.golden import noise, verdict_inputs
 from slewguard.export.model import IntegerModel
-from slewguard.export.planes import N_PLANES, Q_MAX
+from slewguard.export.planes import N_PLANES, Q_MAX, make_planes
+from slewguard.export.verdict import VerdictRule
 from slewguard.subimages.contract import CENTRE, SIDE
 
 
@@ -37,17 +39,11 @@ def built_in_planes(model: IntegerModel) -> NDArray[np.int8]:
     """One sub-image that exercises the whole range of values: int8 [1, 3, 56, 56].
 
     Noise of about 4 sigma with every SNR value from -127 to 127 in it, a bright trigger pixel, a known source and
-    a corner without data. Made by a linear congruential generator (Numerical Recipes, 3rd ed., section 7.1.1:
-    a = 1664525, c = 1013904223, modulus 2^32), so that no library can change it.
+    a corner without data.
     """
-    state, values = 1, []
-    for _ in range(SIDE * SIDE):
-        state = (1664525 * state + 1013904223) % 2**32
-        a, b = state >> 24, (state >> 16) & 255
-        values.append((a + b - 255) // 8)
     planes = np.zeros((1, N_PLANES, SIDE, SIDE), dtype=np.int8)
     snr, no_data, known = planes[0]
-    snr[:] = np.array(values, dtype=np.int8).reshape(SIDE, SIDE)
+    snr[:] = noise(1) // 8
     snr.reshape(-1)[7 : 7 + 12 * (2 * Q_MAX + 1) : 12] = np.arange(-Q_MAX, Q_MAX + 1)
     snr[CENTRE - 1 : CENTRE + 2, CENTRE - 1 : CENTRE + 2] = 40
     snr[CENTRE, CENTRE] = 80
@@ -56,6 +52,44 @@ def built_in_planes(model: IntegerModel) -> NDArray[np.int8]:
     snr[no_data != 0] = 0
     known[12:17, 38:43] = model.planes.level
     return planes
+
+
+def selftest_planes(model: IntegerModel) -> NDArray[np.int8]:
+    """The built-in sub-image, and one each that is vetoed and confirmed if they are found: int8 [N, 3, 56, 56]."""
+    found = verdict_inputs(model)
+    planes = make_planes(found.snr, found.mask, found.catalogue_id, model.planes)
+    return np.concatenate([built_in_planes(model), planes])
+
+
+def make_decisions(rule: VerdictRule) -> NDArray[np.int32]:
+    """Known answers of the rule on its own edges.
+
+    Each score next to and on a threshold, and at the ends of its range, with every limit kept by a wide margin,
+    every limit just kept, each limit missed by one, and damage with and without a limit missed.
+
+    Parameters
+    ----------
+    rule : VerdictRule
+
+    Returns
+    -------
+    int32 array [M, 7]
+        score, valid, trigger, saturated, damaged, verdict, reason.
+    """
+    edges = {-128, rule.t_veto - 1, rule.t_veto, rule.t_confirm, rule.t_confirm + 1, 127}
+    least, trigger, most = rule.min_valid, rule.min_trigger, rule.max_saturated
+    circumstances = [
+        (SIDE * SIDE, Q_MAX, 0, 0),
+        (least, trigger, most, 0),
+        (least - 1, trigger, most, 0),
+        (least, trigger - 1, most, 0),
+        (least, trigger, most + 1, 0),
+        (least, trigger, most, 1),
+        (least, trigger, most, N_PLANES * SIDE * SIDE),
+        (least - 1, trigger - 1, most + 1, 1),
+    ]
+    given = np.array([(score, *c) for score in sorted(edges) if -128 <= score <= 127 for c in circumstances])
+    return np.column_stack([given, *rule.decide(*given.T)]).astype(np.int32)
 
 
 def make_golden(model: IntegerModel, planes: NDArray[np.int8]) -> tuple[Golden, ...]:

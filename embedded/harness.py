@@ -9,7 +9,7 @@ from math import prod
 from string import Template
 
 from slewguard.embedded.ctext import indent, pointer
-from slewguard.embedded.network import declarations
+from slewguard.embedded.network import as_planes, declarations
 from slewguard.embedded.plan import Plan
 
 _HARNESS = Template("""\
@@ -41,16 +41,16 @@ def harness_source(plan: Plan) -> str:
     """Text of the harness for the layers of one model."""
     windows = [line for line in declarations(plan) if "(*const window_" in line]
     steps = []
-    source = f"planes + i * {prod(plan.steps[0].in_shape)}"
+    given = as_planes(f"(planes + i * {prod(plan.steps[0].in_shape)})")
     for step in plan.steps:
         target = f"outputs[{step.number}] + i * {prod(step.out_shape)}"
         arguments = [
-            f"({pointer(step.in_dtype, step.in_shape, const=True)})({source})",
+            given,
             f"({pointer(step.layer.dtype, step.out_shape)})({target})",
             *([f"window_{step.layer.name}"] if step.window_shape else []),
         ]
         steps.append(f"slewguard_layer_{step.layer.name}({', '.join(arguments)});")
-        source = target
+        given = f"({pointer(step.layer.dtype, step.out_shape, const=True)})({target})"
     return _HARNESS.substitute(
         windows="\n".join(indent(windows)) or "    (void)scratch;",
         steps="\n".join(indent(steps, 2)),

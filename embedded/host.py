@@ -21,7 +21,7 @@ from slewguard.embedded.plan import make_plan
 from slewguard.export.model import IntegerModel
 from slewguard.subimages.errors import BadInput
 
-FLAGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+FLAGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wcast-qual", "-Werror")
 """Language and warnings with which the generated C is clean."""
 OPTIMISATION = ("-O2",)
 _HARNESS = "slewguard_harness.c"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from string import Template
 
-from slewguard.embedded.ctext import comment, indent, pointer
+from slewguard.embedded.ctext import comment, dimensions, indent, pointer
 from slewguard.embedded.layers import function, prototype
 from slewguard.embedded.plan import Plan, Step
 from slewguard.embedded.requantise import helpers
@@ -26,6 +26,10 @@ _HEADER = Template("""\
 #define SLEWGUARD_H
 
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* The caller's planes, int8 [3][56][56]: SNR quantised to -127..127, no data, known sources. */
 #define SLEWGUARD_PLANES_BYTES $planes_bytes
@@ -72,12 +76,26 @@ extern const slewguard_rule_t slewguard_rule;
 /* Score of a sub-image, -128..127; higher is more like a true source. */
 int8_t slewguard_score(const int8_t planes[SLEWGUARD_PLANES_BYTES], uint8_t scratch[SLEWGUARD_SCRATCH_BYTES]);
 
-/* Verdict on a sub-image. SLEWGUARD_VETO is returned only if every check allows it; score and reason are
- * always written. A plane value of -128, which no sub-image gives, is SLEWGUARD_BAD_VALUE. */
+/* Verdict on a sub-image made by the model's rule for planes: SNR -127..127, the two others 0 or the model's
+ * level, row 0 and column 0 marked as no data. That is not checked, but for -128. Planes, scratch, score and
+ * reason are four objects that do not overlap. SLEWGUARD_VETO is returned only if every check allows it;
+ * score and reason are always written. A plane value of -128, which no sub-image gives, is
+ * SLEWGUARD_BAD_VALUE. */
 uint8_t slewguard_judge(
     const int8_t planes[SLEWGUARD_PLANES_BYTES],
     uint8_t scratch[SLEWGUARD_SCRATCH_BYTES],
     int8_t *score,
+    uint8_t *reason);
+
+/* The rule's comparisons, on what slewguard_judge counts in the planes: verdict, and reason, which is always
+ * written. valid: pixels with data; trigger: SNR of the pixel that triggered, quantised; saturated: pixels
+ * at -127 or 127; damaged: plane values of -128. */
+uint8_t slewguard_decide(
+    int8_t score,
+    int32_t valid,
+    int32_t trigger,
+    int32_t saturated,
+    int32_t damaged,
     uint8_t *reason);
 
 /* CRC-32 (IEEE 802.3) of the rule and the tables as they are in memory now, integers as big-endian bytes.
@@ -88,13 +106,23 @@ uint32_t slewguard_tables_crc(void);
  * right score, verdict and reason; else the number of the first check that failed:
  *   1                         CRC of the tables
  *   2 .. SLEWGUARD_LAYERS + 1 output of a layer, in their order
- *   SLEWGUARD_LAYERS + 2      score, verdict or reason
+ *   SLEWGUARD_LAYERS + 2      score, verdict or reason of a sub-image
+ *   SLEWGUARD_LAYERS + 3      slewguard_decide on the edges of the rule
  * In slewguard_selftest.c. */
 uint32_t slewguard_selftest(uint8_t scratch[SLEWGUARD_SCRATCH_BYTES]);
 
-/* The layers, for whoever compares or times them one by one. A window is working memory. */
+/* The layers, for whoever compares or times them one by one. A window is working memory. The first takes the
+ * planes as ((const slewguard_planes_t *)planes)->plane. */
+
+typedef struct {
+    int8_t plane$planes_shape;
+} slewguard_planes_t;
 
 $prototypes
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
 """)
@@ -103,7 +131,8 @@ _SOURCE = Template("""\
 /* $title
  *
  * Every layer is one function with literal bounds; arrays are [channel][row][column]. Nothing branches on
- * data, so that a call takes the same path whatever the sub-image shows.
+ * data, so that a call takes the same path whatever the sub-image shows. As written, calls are at most five
+ * deep: slewguard_judge, slewguard_score, a layer, its requantisation, a clamp.
  */
 #include "slewguard.h"
 #include "slewguard_weights.h"
@@ -125,6 +154,26 @@ $calls
     return out_$last[0][0][0];
 }
 
+uint8_t slewguard_decide(
+    int8_t score,
+    int32_t valid,
+    int32_t trigger,
+    int32_t saturated,
+    int32_t damaged,
+    uint8_t *reason)
+{
+    const int32_t bad = (damaged > 0);
+    const int32_t outside = (valid < slewguard_rule.min_valid)
+                          | (trigger < slewguard_rule.min_trigger)
+                          | (saturated > slewguard_rule.max_saturated);
+    const int32_t decided = (1 - bad) * (1 - outside);
+    const int32_t confirm = (score > slewguard_rule.t_confirm);
+    const int32_t veto = (1 - confirm) * (score < slewguard_rule.t_veto);
+
+    *reason = (uint8_t)(bad * SLEWGUARD_BAD_VALUE + (1 - bad) * outside * SLEWGUARD_OUTSIDE_LIMITS);
+    return (uint8_t)(decided * (veto * SLEWGUARD_VETO + confirm * SLEWGUARD_CONFIRM));
+}
+
 uint8_t slewguard_judge(
     const int8_t planes[SLEWGUARD_PLANES_BYTES],
     uint8_t scratch[SLEWGUARD_SCRATCH_BYTES],
@@ -133,31 +182,23 @@ uint8_t slewguard_judge(
 {
     const int8_t *const snr = planes;
     const int8_t *const no_data = planes + $pixels;
-    const int32_t value = slewguard_score(planes, scratch);
     int32_t valid = 0;
     int32_t saturated = 0;
-    int32_t impossible = 0;
+    int32_t damaged = 0;
 
     for (int32_t pixel = 0; pixel < $pixels; pixel++) {
         valid += (no_data[pixel] == 0);
         saturated += (snr[pixel] == -$q_max) + (snr[pixel] == $q_max);
     }
     for (int32_t i = 0; i < SLEWGUARD_PLANES_BYTES; i++) {
-        impossible += (planes[i] < -$q_max);
+        damaged += (planes[i] < -$q_max);
     }
 
     /* Row $centre, column $centre is the pixel that triggered. */
-    const int32_t bad = (impossible > 0);
-    const int32_t outside = (valid < slewguard_rule.min_valid)
-                          | (snr[$centre * $side + $centre] < slewguard_rule.min_trigger)
-                          | (saturated > slewguard_rule.max_saturated);
-    const int32_t decided = (1 - bad) * (1 - outside);
-    const int32_t confirm = (value > slewguard_rule.t_confirm);
-    const int32_t veto = (1 - confirm) * (value < slewguard_rule.t_veto);
+    const int32_t trigger = snr[$centre * $side + $centre];
 
-    *score = (int8_t)value;
-    *reason = (uint8_t)(bad * SLEWGUARD_BAD_VALUE + (1 - bad) * outside * SLEWGUARD_OUTSIDE_LIMITS);
-    return (uint8_t)(decided * (veto * SLEWGUARD_VETO + confirm * SLEWGUARD_CONFIRM));
+    *score = slewguard_score(planes, scratch);
+    return slewguard_decide(*score, valid, trigger, saturated, damaged, reason);
 }
 """)
 
@@ -182,16 +223,21 @@ def declarations(plan: Plan) -> list[str]:
     return lines
 
 
+def as_planes(address: str) -> str:
+    """The caller's bytes as an array of constant planes, without a cast that could lose the const."""
+    return f"((const slewguard_planes_t *){address})->plane"
+
+
 def calls(plan: Plan) -> list[str]:
     """One call for each layer, in order."""
     lines = []
-    source = "planes"
+    given = as_planes("planes")
     for step in plan.steps:
         name = step.layer.name
-        given = f"({pointer(step.in_dtype, step.in_shape, const=True)}){source}"
         arguments = [given, f"out_{name}", *([f"window_{name}"] if step.window_shape else [])]
         lines.append(f"slewguard_layer_{name}({', '.join(arguments)});")
-        source = f"out_{name}"
+        # Each layer reads what the one before has written, of the same dtype and shape.
+        given = f"({pointer(step.layer.dtype, step.out_shape, const=True)})out_{name}"
     return lines
 
 
@@ -212,6 +258,7 @@ def header(model: IntegerModel, plan: Plan) -> str:
     return _HEADER.substitute(
         title=title(model),
         planes_bytes=f"({' * '.join(map(str, model.input_shape))})",
+        planes_shape=dimensions(model.input_shape),
         scratch_bytes=plan.scratch_bytes,
         layers=len(plan.steps),
         verdicts=_enum([(verdict.name, int(verdict)) for verdict in Verdict]),

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from math import prod
 from string import Template
 
+import numpy as np
+from numpy.typing import NDArray
+
 from slewguard.embedded.ctext import indent, table_rows
 from slewguard.embedded.golden import Golden
 from slewguard.embedded.halved import halve
@@ -36,25 +39,46 @@ typedef struct {
 
 extern const slewguard_golden_t slewguard_golden[SLEWGUARD_GOLDEN_VECTORS];
 
+#define SLEWGUARD_GOLDEN_DECISIONS $decisions
+
+/* Arguments of slewguard_decide on the edges of the rule, and the right answers. */
+typedef struct {
+    int32_t valid;
+    int32_t trigger;
+    int32_t saturated;
+    int32_t damaged;
+    int8_t score;
+    uint8_t verdict;
+    uint8_t reason;
+} slewguard_decision_t;
+
+extern const slewguard_decision_t slewguard_golden_decisions[SLEWGUARD_GOLDEN_DECISIONS];
+
 #endif
 """)
 
 _GOLDEN_SOURCE = Template("""\
 /* $title
  *
- * Expected values by the numpy executor, which is the specification.
+ * Expected values by the numpy executor and the verdict rule in Python, which are the specification.
  */
 #include "slewguard_golden.h"
 
 const slewguard_golden_t slewguard_golden[SLEWGUARD_GOLDEN_VECTORS] = {
 $vectors
 };
+
+/* valid, trigger, saturated, damaged, score; verdict, reason */
+const slewguard_decision_t slewguard_golden_decisions[SLEWGUARD_GOLDEN_DECISIONS] = {
+$decisions
+};
 """)
 
 _SELFTEST = Template("""\
 /* $title
  *
- * The self-test: CRC of the tables, then every layer and the verdict on the golden vectors.
+ * The self-test: CRC of the tables, then every layer and the verdict on the golden vectors, then the rule
+ * on its edges.
  */
 #include "slewguard.h"
 #include "slewguard_golden.h"
@@ -128,6 +152,16 @@ uint32_t slewguard_selftest(uint8_t scratch[SLEWGUARD_SCRATCH_BYTES])
             return SLEWGUARD_LAYERS + 2;
         }
     }
+    for (uint32_t i = 0; i < SLEWGUARD_GOLDEN_DECISIONS; i++) {
+        const slewguard_decision_t *const d = &slewguard_golden_decisions[i];
+        uint8_t reason = 0;
+        const uint8_t verdict =
+            slewguard_decide(d->score, d->valid, d->trigger, d->saturated, d->damaged, &reason);
+
+        if (verdict != d->verdict || reason != d->reason) {
+            return SLEWGUARD_LAYERS + 3;
+        }
+    }
     return 0;
 }
 """)
@@ -161,12 +195,12 @@ int main(void)
 """)
 
 
-def golden_header(model: IntegerModel, golden: Sequence[Golden]) -> str:
+def golden_header(model: IntegerModel, golden: Sequence[Golden], decisions: NDArray[np.int32]) -> str:
     """Text of ``slewguard_golden.h``."""
-    return _GOLDEN_HEADER.substitute(title=title(model), count=len(golden))
+    return _GOLDEN_HEADER.substitute(title=title(model), count=len(golden), decisions=len(decisions))
 
 
-def golden_source(model: IntegerModel, golden: Sequence[Golden]) -> str:
+def golden_source(model: IntegerModel, golden: Sequence[Golden], decisions: NDArray[np.int32]) -> str:
     """Text of ``slewguard_golden.c``."""
     vectors = []
     for vector in golden:
@@ -175,7 +209,10 @@ def golden_source(model: IntegerModel, golden: Sequence[Golden]) -> str:
         answer = f"{vector.score}, {vector.verdict}, {vector.reason}, /* score, verdict, reason */"
         body = ["{", *indent(crc), "},", answer, "{", *indent(planes), "}"]
         vectors.append("\n".join(["    {", *indent(body, 2), "    }"]))
-    return _GOLDEN_SOURCE.substitute(title=title(model), vectors=",\n".join(vectors))
+    rows = []
+    for score, *circumstances, verdict, reason in decisions.tolist():
+        rows.append(f"    {{{', '.join(f'{value:5}' for value in (*circumstances, score))}, {verdict}, {reason}}}")
+    return _GOLDEN_SOURCE.substitute(title=title(model), vectors=",\n".join(vectors), decisions=",\n".join(rows))
 
 
 def selftest_source(model: IntegerModel, plan: Plan) -> str:

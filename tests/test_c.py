@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slewguard.embedded.generate import NETWORK, SELFTEST, generate_c
-from slewguard.embedded.golden import built_in_planes
+from slewguard.embedded.golden import built_in_planes, make_decisions, selftest_planes
 from slewguard.embedded.halved import halve
 from slewguard.embedded.host import (
     FLAGS,
@@ -35,6 +35,7 @@ from slewguard.export.backends import VerdictBackend
 from slewguard.export.execute import run_layers
 from slewguard.export.flight import LayerShape, random_model
 from slewguard.export.model import IntegerModel, Layer
+from slewguard.export.package import open_model
 from slewguard.export.planes import PlaneRule
 from slewguard.export.verdict import VerdictRule
 from slewguard.subimages import BadInput, Verdict
@@ -331,7 +332,7 @@ def test_selftest_finds_a_changed_table(model, table, nth):
         (b"(wanted < 56) ? -1 : 0", b"(wanted < 56) ? -1 : -1", 2),
         (b"slewguard_bias_pw4[out];", b"slewguard_bias_pw4[out] + 8;", 6),
         (b"rectify(value + 128)", b"rectify(value + 129)", 10),
-        (b"value > slewguard_rule.t_confirm", b"value >= slewguard_rule.t_confirm", 11),
+        (b"score > slewguard_rule.t_confirm", b"score >= slewguard_rule.t_confirm", 11),
     ],
 )
 def test_selftest_finds_changed_code(model, was, becomes, check):
@@ -343,6 +344,71 @@ def test_selftest_finds_changed_code(model, was, becomes, check):
     result = run_selftest(files, ("-O0",))
     assert not result.passed
     assert result.message.endswith(f"failed at check {check}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "check"),
+    [
+        # Without the sanity gate; veto and confirm exchanged and the comparison widened.
+        ([(b"return (uint8_t)(decided * (", b"return (uint8_t)((decided | 1) * (")], 12),
+        (
+            [
+                (b"veto * SLEWGUARD_VETO + confirm * SLEWGUARD_CONFIRM", b"veto * 1 + confirm * 2"),
+                (b"score < slewguard_rule.t_veto", b"score <= slewguard_rule.t_veto"),
+            ],
+            11,
+        ),
+        ([(b"score < slewguard_rule.t_veto", b"score <= slewguard_rule.t_veto")], 12),
+        ([(b"score > slewguard_rule.t_confirm", b"score >= slewguard_rule.t_confirm")], 12),
+        ([(b"valid < slewguard_rule.min_valid", b"valid <= slewguard_rule.min_valid")], 12),
+        ([(b"valid < slewguard_rule.min_valid", b"valid < slewguard_rule.min_valid - 1")], 12),
+        ([(b"trigger < slewguard_rule.min_trigger", b"trigger != slewguard_rule.min_trigger")], 11),
+        ([(b"saturated > slewguard_rule.max_saturated", b"saturated >= slewguard_rule.max_saturated")], 12),
+        ([(b"= (damaged > 0)", b"= (damaged == 1)")], 12),
+        ([(b"(1 - bad) * outside * SLEWGUARD_OUTSIDE", b"outside * SLEWGUARD_OUTSIDE")], 12),
+    ],
+)
+def test_selftest_finds_a_changed_verdict_of_the_default_model(changes, check):
+    assert (Verdict.CONFIRM, Verdict.VETO) == (1, 2)
+    files = generate_c(open_model("default"))
+    for was, becomes in changes:
+        assert files["slewguard.c"].count(was) == 1
+        files["slewguard.c"] = files["slewguard.c"].replace(was, becomes)
+    result = run_selftest(files, ("-O0",))
+    assert not result.passed
+    assert result.message.endswith(f"failed at check {check}")
+
+
+def test_selftest_of_the_default_model_holds_every_verdict():
+    model = open_model("default")
+    planes = selftest_planes(model)
+    verdict, _ = model.verdict.verdicts(planes, run_layers(model, planes)[-1][:, 0, 0, 0])
+    assert verdict.tolist() == [Verdict.ABSTAIN, Verdict.VETO, Verdict.CONFIRM]
+    assert run_selftest(generate_c(model)).passed
+
+
+@given(st.integers(-128, 128), st.integers(-129, 127))
+def test_known_decisions_lie_on_every_edge_of_the_rule(t_veto, t_confirm):
+    rule = VerdictRule(min(t_veto, t_confirm + 1), t_confirm, min_valid=500, min_trigger=20, max_saturated=30)
+    rows = {tuple(row) for row in make_decisions(rule).tolist()}
+    bad = REASONS.index("bad_value")
+    for score in (rule.t_veto - 1, rule.t_veto, rule.t_confirm, rule.t_confirm + 1):
+        if -128 <= score <= 127:
+            free = Verdict.VETO if score < rule.t_veto else Verdict.CONFIRM if score > t_confirm else Verdict.ABSTAIN
+            assert (score, 500, 20, 30, 0, free, 0) in rows
+            assert (score, 499, 20, 30, 0, Verdict.ABSTAIN, OUTSIDE) in rows
+            assert (score, 500, 19, 30, 0, Verdict.ABSTAIN, OUTSIDE) in rows
+            assert (score, 500, 20, 31, 0, Verdict.ABSTAIN, OUTSIDE) in rows
+            assert (score, 500, 20, 30, 1, Verdict.ABSTAIN, bad) in rows
+
+
+def test_header_is_for_cplusplus_too(model):
+    text = generate_c(model)["slewguard.h"].decode()
+    opened, closed = text.index('#ifdef __cplusplus\nextern "C" {\n#endif'), text.index("#ifdef __cplusplus\n}\n#endif")
+    declared = [match.start() for match in re.finditer(r"^(?:extern const|\w+ slewguard_\w+\()", text, re.MULTILINE)]
+    assert len(declared) == 2 + 5 + len(model.layers)
+    assert opened < min(declared)
+    assert max(declared) < closed
 
 
 def test_tables_crc_is_that_of_the_bytes_in_memory(tmp_path, model):
