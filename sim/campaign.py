@@ -54,8 +54,8 @@ def simulate(
         If days, seed, shard or workers make no sense.
     """
     index, n_shards = shard
-    if not days > 0:
-        raise BadInput(f"days must be positive, not {days}")
+    if not 0 < days < float("inf"):
+        raise BadInput(f"days must be positive and finite, not {days}")
     if not 0 <= seed < 2**64:
         raise BadInput(f"seed must lie in 0 to 2^64 - 1, not {seed}")
     if not 0 <= index < n_shards:

@@ -80,13 +80,20 @@ def replay(triggers: TriggerSet, classifier: Classifier | None, config: SimConfi
     Raises
     ------
     BadInput
-        If the set lacks a label, a cause, the peak SNR or the number of days.
+        If the set lacks a label, a cause, the peak SNR or the number of days, is one shard of several, or was
+        simulated with another configuration.
     """
     for name in ("label", "cause", "peak_snr"):
         if name not in triggers.columns:
             raise BadInput(f"trigger set has no /{name}, which the chain needs")
     if "days" not in triggers.provenance:
         raise BadInput("trigger set does not say in its provenance how many days it spans")
+    shard = triggers.provenance.get("shard", [0, 1])
+    if shard != [0, 1]:
+        raise BadInput(f"trigger set is shard {shard} of a campaign; the chain needs a whole one")
+    made_with = triggers.provenance.get("config_sha256", config.digest())
+    if made_with != config.digest():
+        raise BadInput("trigger set was simulated with another configuration than the one given for the slew threshold")
     n = len(triggers)
     verdict = np.full(n, Verdict.ABSTAIN, dtype=np.uint8)
     if classifier is not None and n:

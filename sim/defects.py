@@ -51,7 +51,7 @@ class Disturbance:
     at_s: float = 0.0
 
     def expected(self, photons: Float64, start_s: float, stop_s: float, end_s: float) -> Float64:
-        """Counts that this cause adds to an exposure.
+        """Counts that this cause adds to an exposure on average, without those of ``arrived``.
 
         Parameters
         ----------
@@ -67,9 +67,11 @@ class Disturbance:
             extra += photons * self.efficiency
         if self.rate is not None:
             extra += self.rate * self._effective_s(start_s - end_s, stop_s - end_s)
-        if self.counts is not None and start_s <= self.at_s < stop_s:
-            extra += self.counts
         return extra
+
+    def arrived(self, start_s: float, stop_s: float) -> Float64 | float:
+        """Counts, already drawn, that this cause adds to an exposure: ``counts`` or 0."""
+        return self.counts if self.counts is not None and start_s <= self.at_s < stop_s else 0.0
 
     def _effective_s(self, start_s: float, stop_s: float) -> float:
         if np.isinf(self.growth_s):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slewguard.sim.config import SimConfig
 from slewguard.sim.defects import DETECTOR_CAUSES, Circumstances, Disturbance, always
-from slewguard.sim.earth import draw_limb
+from slewguard.sim.earth import Limb, draw_limb, time_steps
 from slewguard.sim.instrument import Telescope, telescope
 from slewguard.sim.sky import (
     CATALOGUE_SIZE,
@@ -43,8 +44,10 @@ class Exposure:
     counts: Float64
     signal: Float64
     """Expected counts of the new source or outburst."""
+    known_s: Float64
+    """Seconds for which each known source is not behind the Earth, float64 [n]."""
     artefacts: tuple[tuple[str, Float64], ...]
-    """Cause and expected counts of every disturbance."""
+    """Cause and counts of every disturbance: expected, or drawn where they came at one instant."""
 
 
 @dataclass(frozen=True)
@@ -112,27 +115,54 @@ def draw_event(rng: np.random.Generator, config: SimConfig, cause: str) -> Event
 def expose(rng: np.random.Generator, event: Event, config: SimConfig) -> list[Exposure]:
     """Draw the event's exposures: its one or two telling short windows, then the long one that holds them."""
     tel, trigger = event.telescope, config.trigger
-    steady = quiet_rate(config, tel) + event.true_shadows.sum(axis=0)
-    source = np.zeros_like(steady)
+    quiet = quiet_rate(config, tel)
+    source = np.zeros_like(quiet)
     if event.new is not None:
         area = tel.projected_area(event.new.y, event.new.z) * tel.geometry.efficiency
         source = tel.shadow(event.new.y, event.new.z) * area * event.new.fluence
     length = trigger.short_window_s * trigger.long_factor
     exposures: list[Exposure] = []
-    total, told = np.zeros_like(steady), np.zeros_like(steady)
+    total, told = np.zeros_like(quiet), np.zeros_like(quiet)
     for start, stop in [*_short_windows(event, config), (0.0, length)]:
-        signal = source * (event.new.fraction(start, stop) if event.new else 0.0)
-        photons = steady * (stop - start) + signal
-        artefacts = tuple((d.cause, d.expected(photons, start, stop, length)) for d in event.disturbances)
-        expected = np.maximum(photons + np.sum([plane for _, plane in artefacts], axis=0), 0.0)
+        signal = source * visible_fraction(event, start, stop, config)
+        edges = time_steps(start, stop, trigger.short_window_s)
+        known_s = np.array([_visible(event, s.y, s.z, edges, length).mean() for s in event.known]) * (stop - start)
+        photons = quiet * (stop - start) + np.tensordot(known_s, event.true_shadows, axes=1) + signal
+        planes = [d.expected(photons, start, stop, length) for d in event.disturbances]
+        arrived = [d.arrived(start, stop) for d in event.disturbances]
+        expected = np.maximum(photons + np.sum(planes, axis=0), 0.0)
         if stop - start < length:
-            counts = rng.poisson(expected).astype(np.float64)
-            total += counts
+            drawn = rng.poisson(expected).astype(np.float64)
+            total += drawn
             told += expected
         else:
-            counts = total + rng.poisson(np.maximum(expected - told, 0.0))
-        exposures.append(Exposure(start, stop, counts, signal, artefacts))
+            drawn = total + rng.poisson(np.maximum(expected - told, 0.0))
+        artefacts = tuple(
+            (d.cause, plane + more) for d, plane, more in zip(event.disturbances, planes, arrived, strict=True)
+        )
+        exposures.append(Exposure(start, stop, drawn + sum(arrived), signal, known_s, artefacts))
     return exposures
+
+
+def visible_fraction(event: Event, start_s: float, stop_s: float, config: SimConfig) -> float:
+    """Share of the new source's fluence that arrives in a window while the Earth does not hide the source."""
+    if event.new is None:
+        return 0.0
+    short = config.trigger.short_window_s
+    edges = time_steps(start_s, stop_s, short)
+    visible = _visible(event, event.new.y, event.new.z, edges, short * config.trigger.long_factor)
+    share = [event.new.fraction(a, b) for a, b in pairwise(edges)]
+    return float(visible @ np.array(share))
+
+
+def _visible(event: Event, y: float, z: float, edges_s: Float64, end_s: float) -> Float64:
+    """1 in the time steps at whose middle a direction is not behind the Earth, else 0."""
+    middle = 0.5 * (edges_s[1:] + edges_s[:-1])
+    visible = np.ones_like(middle)
+    for d in event.disturbances:
+        if isinstance(d, Limb):
+            visible *= d.visible(y, z, middle, end_s)
+    return visible
 
 
 def quiet_rate(config: SimConfig, tel: Telescope) -> Float64:
@@ -157,7 +187,7 @@ def _short_windows(event: Event, config: SimConfig) -> list[tuple[float, float]]
     short, n = config.trigger.short_window_s, config.trigger.long_factor
     windows = [(i * short, (i + 1) * short) for i in range(n)]
     if event.new is not None:
-        share = [event.new.fraction(*w) for w in windows]
+        share = [visible_fraction(event, *w, config) for w in windows]
         return [windows[i] for i in sorted(np.argsort(share, kind="stable")[-2:])]
     arrivals = [d.at_s for d in event.disturbances if d.counts is not None]
     return [w for w in windows if w[0] <= arrivals[0] < w[1]] if arrivals else windows[-1:]
@@ -217,7 +247,7 @@ def _disturb(
     if cause in DETECTOR_CAUSES:
         return sources, [DETECTOR_CAUSES[cause](rng, about)]
     if cause == "earth_limb":
-        limb = draw_limb(rng, tel, cxb_flux(*config.trigger.band_kev), about.length_s, defects.limb_brightness)
+        limb = draw_limb(rng, tel, cxb_flux(*config.trigger.band_kev), about.short_s, defects.limb_brightness)
         return sources, [limb]
     if cause == "edge_source":
         return sources, [_edge_source(rng, config, tel)]

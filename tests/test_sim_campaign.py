@@ -1,5 +1,6 @@
 """Configuration, labels, repeatability of campaigns, and the chain."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_a_bright_burst_alerts_at_its_place_and_is_true() -> None:
 
 @pytest.mark.parametrize("cause", ["residual", "coding_noise", "edge_source", "column", "xrdpix", "saa"])
 def test_false_causes_alert_and_are_false(cause: str) -> None:
-    found = [a for k in range(20) for a in alerts(CONFIG, 6, EventId(1, k, cause))]
+    found = [a for k in range(40) for a in alerts(CONFIG, 6, EventId(1, k, cause))]
     assert found
     assert all(a.meta["label"] == 0 for a in found)
 
@@ -142,7 +143,8 @@ def test_bad_configuration_is_one_clear_line(tmp_path: Path, text: str, fault: s
 
 
 def test_bad_campaigns_are_refused() -> None:
-    for wrong in ({"days": 0}, {"days": float("nan")}, {"seed": -1}, {"shard": (2, 2)}, {"workers": 0}):
+    days = ({"days": value} for value in (0, float("nan"), float("inf")))
+    for wrong in (*days, {"seed": -1}, {"shard": (2, 2)}, {"workers": 0}):
         with pytest.raises(BadInput):
             simulate(CONFIG, **{"days": 1, "seed": 0, **wrong})
 
@@ -197,6 +199,19 @@ def test_chain_without_a_classifier_changes_nothing(campaign: TriggerSet) -> Non
     assert result.slews_with == result.slews_without > 0
     assert result.bursts_vetoed == result.outbursts_vetoed == result.false_slews_avoided == 0
     assert result.abstained == len(campaign)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "fault"),
+    [({"shard": [0, 2]}, "shard"), ({"shard": [1, 2]}, "shard"), ({"config_sha256": "0" * 64}, "configuration")],
+)
+def test_chain_refuses_parts_and_other_configurations(provenance: dict[str, object], fault: str) -> None:
+    ours = {"days": 2.0, "shard": [0, 1], "config_sha256": CONFIG.digest()}
+    triggers = _alerts([(1, 0, "column", 9.0)])
+    assert replay(replace(triggers, provenance=ours), None, CONFIG).slews_without == 1
+    with pytest.raises(BadInput, match=fault) as caught:
+        replay(replace(triggers, provenance=ours | provenance), None, CONFIG)
+    assert "\n" not in str(caught.value)
 
 
 def test_chain_needs_labels() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.ndimage import label
+from scipy.stats import gamma
 
 from slewguard.sim.config import Instrument
 from slewguard.sim.instrument import mask_pattern, telescope
@@ -106,3 +107,11 @@ def test_batse_catalogue_is_whole() -> None:
     bursts = batse_bursts()
     assert 1900 < len(bursts) <= 1973
     assert 0.2 < (bursts[:, 0] < 2.0).mean() < 0.3
+
+
+def test_the_pulse_is_a_gamma_distribution_with_the_t90_asked_for() -> None:
+    pulse = NewSource("grb", 99, 99, 1.0, 0.0, 10.0, pulsed=True)
+    tau = 10.0 / (gamma.ppf(0.95, 2) - gamma.ppf(0.05, 2))
+    for p in (0.05, 0.5, 0.95):
+        # The constant is written with 7 digits.
+        assert pulse.fraction(0.0, tau * gamma.ppf(p, 2)) == pytest.approx(p, abs=1e-7)
