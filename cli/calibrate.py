@@ -18,8 +18,8 @@ from slewguard.cli.console import json_option, say, table, write_json
 def command(model_from: str, triggers_from: Path, out: Path, level: float, json_to: str | None) -> None:
     """Set the thresholds of MODEL on labelled TRIGGERS that it was not trained on.
 
-    Promise: at most LEVEL of burst sequences vetoed, with 95 % confidence. Too few sequences certify nothing, and
-    nothing is vetoed.
+    Promise: at most LEVEL of burst sequences with an alert on the burst vetoed, with 95 % confidence. Too few
+    sequences, or alerts that do not tell their sequence, certify nothing, and nothing is vetoed.
     """
     from slewguard.export.execute import run
     from slewguard.export.package import open_model

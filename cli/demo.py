@@ -189,7 +189,7 @@ def _classification(figures: dict[str, dict[str, Any]], model: IntegerModel, out
 def _certificate(model: IntegerModel) -> str:
     veto = model.certificate["veto"]
     if not veto["certified"]:
-        return f"no certificate: {veto['n']} burst sequences are too few, so nothing is vetoed"
+        return f"no certificate, so nothing is vetoed: {veto['statement']}"
     return f"certificate, from simulated alerts: {veto['statement']} ({veto['n']} sequences, rank {veto['rank']})"
 
 
