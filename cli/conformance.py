@@ -23,7 +23,7 @@ def show(report: ConformanceReport, *, to_stderr: bool = False) -> None:
             figures = [f"{row.bytes_compared:,}", f"{row.bytes_different:,}", f"{row.verdict_flips:,}"]
             rows.append([row.engine, *figures, ", ".join(worst) or "none", row.version])
         else:
-            rows.append([row.engine, "-", "-", "-", "not run", row.reason])
+            rows.append([row.engine, "-", "-", "-", "refused" if row.refused else "not run", row.reason])
     header = ("engine", "bytes compared", "bytes different", "verdict flips", "layers that differ", "version")
     table(f"{report.n:,} inputs, model {report.model_sha256[:12]}", header, rows, to_stderr=to_stderr)
 

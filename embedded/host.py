@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from slewguard.embedded.generate import NETWORK, SELFTEST, generate_c
 from slewguard.embedded.harness import harness_source
 from slewguard.embedded.plan import make_plan
+from slewguard.export.backends import EngineUnavailable
 from slewguard.export.model import IntegerModel
 from slewguard.subimages.errors import BadInput
 
@@ -163,9 +164,15 @@ def open_c_backend(model: IntegerModel) -> CBackend:
 
     Raises
     ------
-    BadInput
+    EngineUnavailable
         If there is no C compiler.
+    BadInput
+        If there is one that does not take the generated C.
     """
+    try:
+        find_tool("cc", "gcc")
+    except BadInput as error:
+        raise EngineUnavailable(error.fault) from error
     return CBackend(model)
 
 

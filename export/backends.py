@@ -57,8 +57,16 @@ class EngineUnavailable(Exception):
     """Raised by a factory whose engine cannot run here; the text says why, in one line."""
 
 
+class ModelRefused(Exception):
+    """Raised by a factory whose engine runs here but does not take what was printed for it."""
+
+
+class Refusal(str):
+    """Why an engine that runs here does not take the model: a broken promise, not a missing package."""
+
+
 Factory: TypeAlias = Callable[[IntegerModel], Backend]
-"""Loads a model into an engine, or raises EngineUnavailable, ImportError or BadInput with the reason."""
+"""Loads a model into an engine, or raises EngineUnavailable, ImportError, ModelRefused or BadInput with the reason."""
 
 
 class NumpyBackend:
@@ -86,9 +94,9 @@ class OnnxRuntimeBackend:
 
     def __init__(self, model: IntegerModel) -> None:
         self._model = model
-        try:
-            import onnxruntime
+        import onnxruntime
 
+        try:
             self.version = onnxruntime.__version__
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -101,7 +109,7 @@ class OnnxRuntimeBackend:
         except BadInput:
             raise
         except Exception as error:  # onnxruntime's own errors derive from Exception alone
-            raise EngineUnavailable(_reason(error)) from error
+            raise ModelRefused(_reason(error)) from error
 
     def layers(self, planes: NDArray[np.int8]) -> list[NDArray[np.integer]]:
         """See :meth:`Backend.layers`."""
@@ -141,8 +149,10 @@ class TfliteBackend:
             )
             self._shipped.allocate_tensors()
             self._tapped.allocate_tensors()
-        except (ImportError, SystemError, AttributeError, KeyError, RuntimeError, ValueError) as error:
+        except (ImportError, SystemError, AttributeError, KeyError) as error:
             raise EngineUnavailable(_reason(error)) from error
+        except (RuntimeError, ValueError) as error:
+            raise ModelRefused(_reason(error)) from error
 
     def layers(self, planes: NDArray[np.int8]) -> list[NDArray[np.integer]]:
         """See :meth:`Backend.layers`."""
@@ -206,7 +216,8 @@ def open_backends(
     Returns
     -------
     list of (name, Backend or str)
-        The text is the reason why an engine does not run here.
+        The text is the reason why an engine does not run here; a :class:`Refusal` where it would, but does not
+        take the model.
 
     Raises
     ------
@@ -220,6 +231,8 @@ def open_backends(
             raise BadInput(f"unknown engine {name!r}, expected one of {', '.join(factories)}")
         try:
             opened.append((name, factories[name](model)))
-        except (EngineUnavailable, ImportError, BadInput) as error:
+        except (EngineUnavailable, ImportError) as error:
             opened.append((name, _reason(error)))
+        except (ModelRefused, BadInput) as error:
+            opened.append((name, Refusal(_reason(error))))
     return opened

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.export.backends import Backend, VerdictBackend
+from slewguard.export.backends import Backend, Refusal, VerdictBackend
 from slewguard.export.execute import run_layers
 from slewguard.export.model import IntegerModel
 from slewguard.export.planes import N_PLANES, Q_MAX
@@ -32,6 +32,8 @@ class ConformanceRow:
     engine, version : str
     ran : bool
         An engine that did not run is equal to nothing; ``reason`` says why.
+    refused : bool
+        Whether it did not run because it does not take what was printed for it.
     bytes_compared, bytes_different : int
         Over all layers and the score of the shipped file.
     verdict_flips : int
@@ -43,6 +45,7 @@ class ConformanceRow:
     engine: str
     version: str = ""
     ran: bool = False
+    refused: bool = False
     reason: str = ""
     bytes_compared: int = 0
     bytes_different: int = 0
@@ -73,9 +76,10 @@ class ConformanceReport:
 
     @property
     def equal(self) -> bool:
-        """Whether every engine that ran is equal, and one beside the specification itself did."""
+        """Whether every engine that ran is equal, one beside the specification did, and none refused the model."""
         ran = [row for row in self.rows if row.ran]
-        return all(row.equal for row in ran) and any(row.engine != "numpy" for row in ran)
+        refused = any(row.refused for row in self.rows)
+        return not refused and all(row.equal for row in ran) and any(row.engine != "numpy" for row in ran)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the rows as JSON-able data."""
@@ -106,7 +110,7 @@ def conformance(
     ConformanceReport
     """
     rows = [
-        ConformanceRow(name, reason=backend)
+        ConformanceRow(name, refused=isinstance(backend, Refusal), reason=backend)
         if isinstance(backend, str)
         else ConformanceRow(name, backend.version, ran=True)
         for name, backend in backends

@@ -31,7 +31,7 @@ from slewguard.embedded.host import (
 )
 from slewguard.embedded.plan import make_plan
 from slewguard.embedded.weights import tables_crc
-from slewguard.export.backends import VerdictBackend
+from slewguard.export.backends import EngineUnavailable, VerdictBackend
 from slewguard.export.execute import run_layers
 from slewguard.export.flight import LayerShape, random_model
 from slewguard.export.model import IntegerModel, Layer
@@ -521,7 +521,7 @@ def test_example_of_the_documentation_compiles(tmp_path, model):
 
 def test_a_missing_compiler_is_named_in_one_line(model, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(BadInput, match="'cc' is not installed; on Debian it is in the package gcc") as caught:
+    with pytest.raises(EngineUnavailable, match="'cc' is not installed; on Debian it is in the package gcc") as caught:
         open_c_backend(model)
     assert "\n" not in str(caught.value)
 

@@ -4,7 +4,15 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from slewguard.export.backends import ENGINES, EngineUnavailable, NumpyBackend, open_backends
+from slewguard.export import onnx_file, tflite_file
+from slewguard.export.backends import (
+    ENGINES,
+    EngineUnavailable,
+    ModelRefused,
+    NumpyBackend,
+    Refusal,
+    open_backends,
+)
 from slewguard.export.conformance import SHIPPED, adversarial_planes, conformance
 from slewguard.export.execute import run_layers
 from slewguard.export.flight import FLIGHT, LayerShape, random_model
@@ -99,23 +107,36 @@ def test_engine_that_is_not_here_has_not_run():
     def not_installed(model: IntegerModel):
         raise ModuleNotFoundError("No module named 'ghost'", name="ghost")
 
-    def no_compiler(model: IntegerModel):
-        raise BadInput("program 'cc' is not installed")
-
     model = random_model(0)
-    extra = {"leon3": absent, "ghost": not_installed, "c": no_compiler}
+    extra = {"leon3": absent, "ghost": not_installed}
     report = conformance(model, noise(2), open_backends(model, ["numpy", *extra], extra))
-    assert [row.ran for row in report.rows] == [True, False, False, False]
-    assert [row.reason for row in report.rows[1:]] == [
-        "no such processor",
-        "ghost is not installed",
-        "program 'cc' is not installed",
-    ]
+    assert [row.ran for row in report.rows] == [True, False, False]
+    assert [row.reason for row in report.rows[1:]] == ["no such processor", "ghost is not installed"]
     for row in report.rows[1:]:
         assert not row.equal
+        assert not row.refused
         assert row.bytes_compared == 0
     # Only the specification ran: nothing was shown.
     assert not report.equal
+
+
+@pytest.mark.parametrize("error", [ModelRefused("unknown operator"), BadInput("generated C does not compile")])
+def test_engine_that_is_here_and_refuses_the_model_breaks_the_promise(error):
+    def refusing(model: IntegerModel):
+        raise error
+
+    report = conformance(random_model(0), noise(1), open_backends(random_model(0), ["ort", "c"], {"c": refusing}))
+    assert [row.ran for row in report.rows] == [True, False]
+    assert report.rows[1].refused
+    assert report.rows[0].equal
+    assert not report.equal
+
+
+def test_runtimes_refuse_what_they_cannot_load(monkeypatch):
+    monkeypatch.setattr(onnx_file, "write_onnx", lambda model, tap=False: b"no graph")
+    monkeypatch.setattr(tflite_file, "write_tflite", lambda model, tap=False: b"no flatbuffer")
+    for name, reason in open_backends(random_model(0), ["ort", "litert-ref"]):
+        assert isinstance(reason, Refusal), name
 
 
 def test_packages_that_do_not_build_an_interpreter_are_not_available(monkeypatch):
