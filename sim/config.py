@@ -290,9 +290,9 @@ def load_config(path: str | Path) -> SimConfig:
         return SimConfig.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "extra_forbidden"
-        fault = f"unknown key {key!r}" if unknown else f"key {key!r}: {first['msg']}"
+        fault = f"unknown key {where!r}" if unknown else f"key {where!r}: {first['msg']}"
         raise BadInput(fault, path) from error
 
 
@@ -303,13 +303,13 @@ def drop_config(config: SimConfig | None = None) -> str:
     lines = ["# slewguard simulator configuration. Marks: published, computed, assumed."]
     for name, section in config or SimConfig():
         lines += ["", f"# {(type(section).__doc__ or '').strip()}", f"{name}:"]
-        for key, field in type(section).model_fields.items():
+        for named, field in type(section).model_fields.items():
             extra = field.json_schema_extra
             assert isinstance(extra, dict)
-            value = getattr(section, key)
+            value = getattr(section, named)
             shown = yaml.safe_dump(
                 list(value) if isinstance(value, tuple) else value, default_flow_style=True, width=1000
             )
             lines.append(f"  # {field.description} [{extra['mark']}: {extra['source']}]")
-            lines.append(f"  {key}: {shown.removesuffix(chr(10)).removesuffix('...').strip()}")
+            lines.append(f"  {named}: {shown.removesuffix(chr(10)).removesuffix('...').strip()}")
     return "\n".join(lines) + "\n"
