@@ -14,57 +14,8 @@ from pathlib import Path
 from pydantic import ValidationError, model_validator
 
 from slewguard.sim.keys import Range, Section, key
+from slewguard.sim.settings_instrument import Instrument as Instrument
 from slewguard.subimages.errors import BadInput
-
-
-class Instrument(Section):
-    """Telescope geometry and detector response."""
-
-    pixels: int = key(80, "detector pixels per side", "published", "arXiv:1406.7759", ge=40, multiple_of=40)
-    pitch_mm: float = key(
-        4.5, "pixel pitch, mm", "computed", "R90 x SNR = 77 arcmin in 25 GCN notices of 2025-2026", gt=0
-    )
-    active_mm: float = key(
-        4.0, "active side of a pixel, mm", "computed", "1024 cm2 / 6400 pixels, arXiv:1406.7759", gt=0
-    )
-    mask_mm: float = key(540.0, "side of the mask, mm", "computed", "R90 x SNR = 77 arcmin", gt=0)
-    mask_cells: int = key(46, "mask cells per side", "computed", "R90 x SNR = 77 arcmin", ge=8)
-    distance_mm: float = key(460.0, "mask to detector, mm", "computed", "R90 x SNR = 77 arcmin", gt=0)
-    open_fraction: float = key(
-        0.40, "open share of the mask", "published", "CEA/DRF dossier, 2024-07-05", gt=0.05, le=0.40
-    )
-    mask_seeds: tuple[int, ...] = key(
-        (1, 2, 3, 4, 5, 6),
-        "seeds of the mask patterns an event draws from; the flight pattern is unpublished",
-        "assumed",
-        "none",
-        min_length=1,
-    )
-    efficiency: float = key(1.0, "detection efficiency in the band", "assumed", "ideal response", gt=0, le=1)
-
-    @model_validator(mode="after")
-    def _bins_fit(self) -> Instrument:
-        bins = self.mask_mm / self.pitch_mm
-        if abs(bins - round(bins)) > 1e-6 or round(bins) < self.pixels or (round(bins) - self.pixels) % 2:
-            raise ValueError("mask_mm must be a whole number of pitches that exceeds pixels by an even number")
-        if self.active_mm > self.pitch_mm:
-            raise ValueError("active_mm must not exceed pitch_mm")
-        return self
-
-    @property
-    def mask_cell_mm(self) -> float:
-        """Side of one mask cell, mm."""
-        return self.mask_mm / self.mask_cells
-
-    @property
-    def mask_bins(self) -> int:
-        """Bins of the mask rebinned to the detector pitch."""
-        return round(self.mask_mm / self.pitch_mm)
-
-    @property
-    def sky_side(self) -> int:
-        """Side of the sky map in pixels."""
-        return self.mask_bins + self.pixels - 1
 
 
 class Sky(Section):

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.sim.config import Instrument
 from slewguard.sim.instrument import Telescope, telescope
+from slewguard.sim.settings_instrument import Instrument
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
