@@ -193,6 +193,7 @@ def test_response_of_a_configuration(tmp_path: Path) -> None:
         ("energy_kev,efficiency\n-4,1\n150,1\n", "line 2: the energy"),
         ("energy_kev,efficiency\n4,1\ninf,1\n", "line 3: the energy"),
         ("energy_kev,efficiency\n150,1\n4,1\n", "line 3: the energies must increase"),
+        ("energy_kev,efficiency\n4,1\n4,1\n150,1\n", "line 3: the energies must increase"),
         ("energy_kev,efficiency\n4,1\n80,1\n", "covers 4 to 80 keV, the bands need 5 to 120"),
     ],
 )
