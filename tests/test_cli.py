@@ -330,6 +330,13 @@ def test_verify_names_what_is_missing(run, model, tmp_path):
         ("advise", "a.fits", "--pictures", "-1"),
         ("simulate", "--days", "0", "--out", "a.h5"),
         ("simulate", "--shard", "3/3", "--out", "a.h5"),
+        ("simulate", "--enrich", "0", "--out", "a.h5"),
+        ("simulate", "a.h5", "--out", "b.h5"),
+        ("simulate", "--join", "a.h5", "--days", "3", "--out", "b.h5"),
+        ("simulate", "--join", "a.h5", "--enrich", "3", "--out", "b.h5"),
+        ("simulate", "--sbatch", "2", "--shard", "0/2", "--out", "b.h5"),
+        ("simulate", "--cluster", "dask:tcp://a:1", "--workers", "2", "--out", "b.h5"),
+        ("simulate", "--cluster", "ray:a", "--out", "b.h5"),
     ],
 )
 def test_bad_use_is_told_before_any_work(run, model, tmp_path, monkeypatch, words):
