@@ -37,6 +37,7 @@ def body(step: Step) -> list[str]:
         *nest(
             [("channel", channels), ("y", kernel_h), ("x", kernel_w)],
             [f"acc += (int32_t){weight}", f"     * (int32_t){source};"],
+            unroll=True,
         ),
         store(step, f"output[{o}][{index('row', rows)}][{index('column', columns)}]", o),
     ]

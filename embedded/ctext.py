@@ -46,7 +46,7 @@ def indent(lines: Iterable[str], levels: int = 1) -> list[str]:
     return [" " * 4 * levels + line if line else line for line in lines]
 
 
-def nest(loops: Sequence[tuple[str, int]], body: Sequence[str]) -> list[str]:
+def nest(loops: Sequence[tuple[str, int]], body: Sequence[str], *, unroll: bool = False) -> list[str]:
     """Nested ``for`` loops from 0 to literal bounds about a body; a loop of one turn is left out.
 
     Parameters
@@ -54,12 +54,15 @@ def nest(loops: Sequence[tuple[str, int]], body: Sequence[str]) -> list[str]:
     loops : sequence of (variable, bound)
         Outermost first.
     body : sequence of str
+    unroll : bool
+        Ask a static analyser to follow every turn, so that it bounds the sum that the loops form: an ACSL comment.
     """
     lines = list(body)
     for variable, bound in reversed(loops):
         if bound > 1:
             head = f"for (int32_t {variable} = 0; {variable} < {bound}; {variable}++) {{"
-            lines = [head, *indent(lines), "}"]
+            note = [f"/*@ loop unroll {bound}; */"] if unroll else []
+            lines = [*note, head, *indent(lines), "}"]
     return lines
 
 

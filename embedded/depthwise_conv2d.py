@@ -35,6 +35,7 @@ def body(step: Step) -> list[str]:
         *nest(
             [("y", kernel_h), ("x", kernel_w)],
             [f"acc += (int32_t){weight}", f"     * (int32_t){source};"],
+            unroll=True,
         ),
         store(step, f"output[{channel}][{index('row', rows)}][{index('column', columns)}]", channel),
     ]

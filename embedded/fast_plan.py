@@ -113,7 +113,9 @@ class Fast:
     @property
     def packed_words(self) -> int:
         """Words of a packed row of the planes, the indices of the binary planes included."""
-        return self.snr_words + self.stages[0].half
+        first = self.stages[0]
+        stride, kernel = first.layer.stride, int(first.layer.weights.shape[3])
+        return first.half * (stride + 1) + max(kernel - stride, 0)
 
     def schedule(self) -> list[tuple[int, int]]:
         """Calls in their order: (stage, row); stage -1 packs a row of the planes."""

@@ -40,7 +40,10 @@ def pack(stage: Stage, words: int, level: int) -> list[str]:
         return " + ".join(parts) or "0"
 
     def both(at: str, low: bool, high: bool) -> str:
-        return f"({pixel('no_data', at, low, high)}) + 2u * ({pixel('known', at, low, high)})"
+        marks = f"({pixel('no_data', at, low, high)})", f"({pixel('known', at, low, high)})"
+        if level & (level - 1):
+            marks = f"(({marks[0]} / {unit}u) & 0x10001u)", f"(({marks[1]} / {unit}u) & 0x10001u)"
+        return f"{marks[0]} + 2u * {marks[1]}"
 
     def columns(x: str, offsets: Sequence[tuple[int, bool, bool]], target: int, *, carried: bool = False) -> list[str]:
         """One output column whose first input column is ``x``; its bits may have been made for the column before."""
@@ -54,7 +57,8 @@ def pack(stage: Stage, words: int, level: int) -> list[str]:
                     text.append(f"const uint32_t bits{j} = {both(at, low, high)};")
                 terms.append(f"{4**j}u * bits{j}" if j else "bits0")
         mask = (4**kernel - 1) * 0x10001
-        text.append(f"into[{target + stride}] = ((({' + '.join(terms)}) / {unit}u) & 0x{mask:x}u) * {entry}u;")
+        index = f"({' + '.join(terms)}){'' if level & (level - 1) else f' / {unit}u'}"
+        text.append(f"into[{target + stride}] = (({index}) & 0x{mask:x}u) * {entry}u;")
         return text
 
     def inside(x: int) -> list[tuple[int, bool, bool]]:
@@ -173,15 +177,15 @@ def first(stage: Stage, zeros: int) -> list[str]:
     body += [f"const uint32_t *const row{y} = input{y} + {record} * x;" for y in range(kernel_h)]
     for y in range(kernel_h):
         body += [
-            f"const uint32_t *const low{y} = masks + (row{y}[{stride}] & 65535u);",
-            f"const uint32_t *const high{y} = masks + (row{y}[{stride}] >> 16);",
+            f"const uint32_t *const low_masks{y} = masks + (row{y}[{stride}] & 65535u);",
+            f"const uint32_t *const high_masks{y} = masks + (row{y}[{stride}] >> 16);",
         ]
     entries = 4**kernel_w * pairs
     lines.append(f"const uint32_t *const masks = &weights->masks_{stage.layer.name}[0][0][0];")
     starts = []
     for pair in range(pairs):
         for side in ("low", "high"):
-            terms = " + ".join(f"{side}{y}[{y * entries + pair}]" for y in range(kernel_h))
+            terms = " + ".join(f"{side}_masks{y}[{y * entries + pair}]" for y in range(kernel_h))
             starts.append(f"const uint32_t {side}_{pair} = {terms};")
         starts.append(f"uint32_t acc{2 * pair} = (low_{pair} & 65535u) | (high_{pair} << 16);")
         if 2 * pair + 1 < count:
@@ -198,7 +202,9 @@ def first(stage: Stage, zeros: int) -> list[str]:
 def pointwise(stage: Stage, zeros: int, block: int) -> list[str]:
     """Body of a pointwise layer: every weight a literal, ``block`` output channels at a time."""
     count, inner, half = stage.out_shape[0], stage.in_shape[0], stage.half
-    lines, _ = _tables(stage.channels, zeros)
+    lines, names = _tables(stage.channels, zeros)
+    if not names:
+        lines = ["(void)weights; /* no channel clamps by the table */"]
     body = []
     blocks = [range(start, min(start + block, count)) for start in range(0, count, block)]
     for numbers in blocks:

@@ -19,6 +19,30 @@ from slewguard.subimages.contract import SIDE
 
 TRACE = "slewguard_trace.c"
 PROBE = "slewguard_probe.c"
+MIX = "slewguard_mix.c"
+
+_MIX = """\
+#include "slewguard.h"
+#include "slewguard_golden.h"
+#include "target.h"
+
+static uint32_t scratch[SLEWGUARD_SCRATCH_WORDS];
+
+void target_trapped(uint32_t number)
+{
+    (void)number;
+    target_put('!');
+    target_exit();
+}
+
+/* One call, for whoever logs what is executed. */
+int main(void)
+{
+    (void)slewguard_score(&slewguard_weights, slewguard_golden[0].planes, scratch);
+    target_put('.');
+    return 0;
+}
+"""
 
 _TRACE = Template("""\
 $include#include "slewguard.h"
@@ -248,6 +272,11 @@ def trace_source(before: list[str], declarations: list[str], steps: list[str], *
 def timed(layer: int, call: list[str]) -> list[str]:
     """A call of the network with what it took added to its layer."""
     return ["now = target_now();", *call, f"ticks[{layer}] += target_now() - now - empty;"]
+
+
+def mix_source() -> str:
+    """Text of ``slewguard_mix.c``: one call and nothing else."""
+    return _MIX
 
 
 def probe_source(model: IntegerModel, traced: int, counted: int) -> str:

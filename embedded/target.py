@@ -135,9 +135,17 @@ class Target:
             if wrong:
                 raise BadInput(f"ELF file for {self.name} holds instructions it cannot execute: {', '.join(wrong)}")
 
-    def run(self, elf: Path) -> str:
-        """Text that a program writes to the console."""
-        command = [*self.emulator, "-icount", f"shift={self.icount_shift},sleep=off", "-kernel", str(elf)]
+    def run(self, elf: Path, options: Sequence[str] | None = None) -> str:
+        """Text that a program writes to the console.
+
+        Parameters
+        ----------
+        elf : Path
+        options : sequence of str, optional
+            Of the emulator, instead of counting.
+        """
+        counting = ("-icount", f"shift={self.icount_shift},sleep=off")
+        command = [*self.emulator, *(counting if options is None else options), "-kernel", str(elf)]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=_RUN_SECONDS, stdin=subprocess.DEVNULL, check=False
