@@ -210,6 +210,10 @@ def _describe(stage: Stage | None, count: int) -> str:
     return text + " */"
 
 
+def _scratch(word: int) -> str:
+    return f"scratch + {word}" if word else "scratch"
+
+
 def _address(fast: Fast, stage: int, row: int) -> str:
     """Where a row lies; the row of zeros for -1."""
     if row < 0:
@@ -220,7 +224,7 @@ def _address(fast: Fast, stage: int, row: int) -> str:
         if stage < 0
         else (fast.offsets[f"row {fast.stages[stage].layer.name}"], fast.stages[stage].row_words)
     )
-    return f"scratch + {start + row % ring * size}"
+    return _scratch(start + row % ring * size)
 
 
 def calls(fast: Fast) -> list[tuple[int, int, str]]:
@@ -233,7 +237,7 @@ def calls(fast: Fast) -> list[tuple[int, int, str]]:
             continue
         stage = fast.stages[number]
         if stage.kind == POOL:
-            sums = f"scratch + {fast.offsets['sum']}"
+            sums = _scratch(fast.offsets["sum"])
             before = sums if row else f"weights->start_{stage.layer.name}"
             given = ["weights", str(row), _address(fast, number - 1, row), before, sums]
         else:
@@ -242,10 +246,8 @@ def calls(fast: Fast) -> list[tuple[int, int, str]]:
             given.append(_address(fast, number, row))
         found.append((number, row, f"{PREFIX}{stage.layer.name}({', '.join(given)});"))
     pooled = fast.pooled
-    at = {
-        stage.number: f"scratch + {fast.offsets[f'row {stage.layer.name}']}" for stage in fast.stages[pooled.number :]
-    }
-    end = f"slewguard_end_{pooled.layer.name}(weights, scratch + {fast.offsets['sum']}, {at[pooled.number]});"
+    at = {stage.number: _scratch(fast.offsets[f"row {stage.layer.name}"]) for stage in fast.stages[pooled.number :]}
+    end = f"slewguard_end_{pooled.layer.name}(weights, {_scratch(fast.offsets['sum'])}, {at[pooled.number]});"
     found.append((pooled.number, -1, end))
     for stage in fast.stages[pooled.number + 1 :]:
         name = f"{PREFIX}{stage.layer.name}"

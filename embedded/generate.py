@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.embedded import api, fast, plain, planes_c, selftest
+from slewguard.embedded import api, fast, plain, planes_c, selftest, traceability
 from slewguard.embedded.blob import Blob, Member, make_blob
 from slewguard.embedded.golden import make_golden, make_looks, make_reasons, selftest_planes
 from slewguard.embedded.harness import trace_source
@@ -104,6 +104,7 @@ class Printer:
             "slewguard_selftest.c": selftest.selftest_source(model, plan if is_plain else None),
             "main_selftest.c": selftest.main_source(model),
         }
+        texts[traceability.RECORD] = traceability.table(model, self.style, texts)
         return {name: text.encode("ascii") for name, text in texts.items()}
 
     def trace(self, *, host: bool = False) -> bytes:

@@ -88,7 +88,8 @@ def declarations(plan: Plan) -> list[str]:
             if shape:
                 cast = pointer(held, shape)
                 target = cast.replace("(*)", f"(*const {kind}_{name})")
-                lines.append(f"{target} = ({cast})(scratch + {offset // 4});")
+                address = f"(scratch + {offset // 4})" if offset else "scratch"
+                lines.append(f"{target} = ({cast}){address};")
     return lines
 
 
