@@ -1,0 +1,296 @@
+"""A scene: everything that shines or goes wrong during a stretch of the mission, as planes of expected counts.
+
+The scene is linear: every part of it (sky, sources, bursts, disturbances) is a plane of counts over any stretch of
+time, so that the truth behind an alert can be told part by part. Counts are in energy intervals (*atoms*), of which
+every band of the trigger is a sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slewguard.sim.defects import Disturbance
+from slewguard.sim.earth import Glow, direction, in_front, reaches_field, steps, visible_sky
+from slewguard.sim.imaging import Field, imager
+from slewguard.sim.instrument import Telescope, telescope
+from slewguard.sim.lightcurve import LightCurve
+from slewguard.sim.mission import Mission
+from slewguard.sim.pointing import Pointing
+from slewguard.sim.sources import Fault, Sources
+from slewguard.sim.trigger import Criteria
+from slewguard.subimages.contract import TRUE_CAUSES
+
+Float64 = NDArray[np.float64]
+_SEEN_STEP_S = 1.28
+
+
+@dataclass(frozen=True)
+class NewSource:
+    """A source that no catalogue leads to: what the trigger is there to find, or a bright one beyond its field.
+
+    Parameters
+    ----------
+    cause : str
+        ``grb``, ``unknown_source`` or ``outburst``; ``edge_source`` where the trigger does not search.
+    y, z : float
+        Direction in sky pixels.
+    fluence : float array [atoms]
+        Photons/cm2 detected over the whole event.
+    curve : LightCurve
+        How they come; mission time.
+    """
+
+    cause: str
+    y: float
+    z: float
+    fluence: Float64
+    curve: LightCurve
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What one event of the time line adds to a scene."""
+
+    sequence: int
+    cause: str
+    start_s: float
+    stop_s: float
+    """When something of it can be seen."""
+    new: NewSource | None = None
+    disturbances: tuple[Disturbance, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    glow: Glow | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """Counts of one part of the scene in one exposure, and what it is."""
+
+    kind: str
+    """``signal``, ``source`` or ``artefact``."""
+    cause: str
+    sequence: int
+    """Event it belongs to; -1 for what is there at all times."""
+    plane: Float64
+    y: float = np.nan
+    z: float = np.nan
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Built by :func:`build_scene`."""
+
+    mission: Mission
+    pointing: Pointing
+    telescope: Telescope
+    sources: Sources
+    truths: tuple[Truth, ...]
+    ever: tuple[Disturbance, ...]
+    criteria: Criteria
+    mask_seed: int
+    particles: Float64
+    """Particle counts/s per pixel, float64 [atoms]."""
+    source_shadows: Float64
+    """Effective cm2 of every pixel for each known source, float64 [n, 80, 80]."""
+    new_shadows: Float64
+    """The same for the transient of each truth, 0 where it has none, float64 [truths, 80, 80]."""
+    field: Field
+    """Onboard view: imager with the shadows at the catalogue positions."""
+    catalogue_area: Float64
+    """Projected cm2 of a fully lit pixel for each catalogue position, float64 [n]."""
+    _kept: dict[tuple[float, float], tuple[Float64, Float64]] = field(default_factory=dict)
+
+    def earth(self, start_s: float, stop_s: float, step_s: float = _SEEN_STEP_S) -> Float64:
+        """Unit vectors to the Earth's centre in the body frame in the middle of equal steps, float64 [m, 3]."""
+        return self.mission.earth_in_body(self.pointing, steps(start_s, stop_s, step_s))
+
+    def seen_s(self, start_s: float, stop_s: float) -> Float64:
+        """Seconds for which each known source is not behind the Earth, float64 [n]."""
+        g = self.telescope.geometry
+        where = direction(g, self.sources.y, self.sources.z)
+        seen = in_front(where, self.earth(start_s, stop_s), self.mission.earth_radius_deg)
+        return seen.mean(axis=0) * (stop_s - start_s)
+
+    def arrived_share(self, truth: Truth, start_s: float, stop_s: float) -> float:
+        """Share of a transient's fluence that arrives in a stretch while the Earth does not hide it."""
+        lo, hi = max(start_s, truth.start_s), min(stop_s, truth.stop_s)
+        if truth.new is None or hi <= lo:
+            return 0.0
+        n = max(int(np.ceil((hi - lo) / _SEEN_STEP_S - 1e-9)), 1)
+        return float(self.arrived_shares(truth.new, np.linspace(lo, hi, n + 1)).sum())
+
+    def arrived_shares(self, new: NewSource, edges_s: Float64) -> Float64:
+        """The same between neighbouring edges [m + 1] that lie closely, float64 [m]."""
+        where = direction(self.telescope.geometry, new.y, new.z)[None]
+        earth = self.mission.earth_in_body(self.pointing, 0.5 * (edges_s[1:] + edges_s[:-1]))
+        seen = in_front(where, earth, self.mission.earth_radius_deg)[:, 0]
+        shares: Float64 = np.diff(new.curve.cumulative(edges_s)) * seen
+        return shares
+
+    def without_transients(self) -> Scene:
+        """Return the scene with every transient taken out."""
+        return replace(self, truths=tuple(replace(t, new=None) for t in self.truths))
+
+    def diffuse(self, start_s: float, stop_s: float) -> tuple[Float64, Float64]:
+        """Counts of the diffuse sky, [atoms, 80, 80], and of bright limbs, [truths, atoms, 80, 80] (or empty)."""
+        key = (start_s, stop_s)
+        if key not in self._kept:
+            self._kept[key] = self._diffuse(start_s, stop_s)
+        return self._kept[key]
+
+    def _diffuse(self, start_s: float, stop_s: float) -> tuple[Float64, Float64]:
+        tel, g, radius = self.telescope, self.telescope.geometry, self.mission.earth_radius_deg
+        cxb, seconds = self.mission.cxb_rate, stop_s - start_s
+        earth = self.earth(start_s, stop_s, 10.24)
+        plane = tel.diffuse
+        none = np.zeros((0, len(cxb), g.pixels, g.pixels))
+        if not reaches_field(g, earth, radius):
+            return cxb[:, None, None] * plane * seconds, none
+        plane = tel.diffuse_visible(visible_sky(g, earth, radius))
+        albedo = self.mission.albedo[:, None, None]
+        sky = (plane + albedo * (tel.diffuse - plane)) * cxb[:, None, None] * seconds
+        if not any(t.glow for t in self.truths):
+            return sky, none
+        glows = []
+        for truth in self.truths:
+            lit = np.zeros((g.pixels, g.pixels))
+            if truth.glow is not None:
+                lo, hi = max(start_s, truth.glow.start_s), min(stop_s, truth.glow.stop_s)
+                if hi > lo:
+                    shining = truth.glow.map(g, self.earth(lo, hi, 10.24), radius)
+                    lit = tel.diffuse_visible(shining) * (hi - lo)
+            glows.append(cxb[:, None, None] * lit)
+        return sky, np.array(glows)
+
+    def photons(self, start_s: float, stop_s: float) -> Float64:
+        """Expected counts without any disturbance of the detector, float64 [atoms, 80, 80]."""
+        sky, glows = self.diffuse(start_s, stop_s)
+        seconds = stop_s - start_s
+        rates = self.sources.rate * self.seen_s(start_s, stop_s)[:, None]
+        total = sky + np.tensordot(rates.T, self.source_shadows, axes=1)
+        total += self.particles[:, None, None] * seconds
+        if len(glows):
+            total = total + glows.sum(axis=0)
+        for truth, shadow in zip(self.truths, self.new_shadows, strict=True):
+            share = self.arrived_share(truth, start_s, stop_s)
+            if share > 0.0 and truth.new is not None:
+                total += truth.new.fluence[:, None, None] * (share * shadow)
+        return total
+
+    def disturbances(self) -> Iterator[tuple[int, Disturbance]]:
+        """Every disturbance with the sequence it belongs to (-1: there at all times)."""
+        for d in self.ever:
+            yield -1, d
+        for truth in self.truths:
+            for d in truth.disturbances:
+                yield truth.sequence, d
+
+    def expected(self, start_s: float, stop_s: float) -> Float64:
+        """Expected counts in all, without those that are already drawn, float64 [atoms, 80, 80]."""
+        photons = self.photons(start_s, stop_s)
+        total = photons.copy()
+        for _, d in self.disturbances():
+            total += d.expected(photons, start_s, stop_s)
+        return np.maximum(total, 0.0, out=total)
+
+    def arrived(self, start_s: float, stop_s: float) -> Float64 | float:
+        """Counts that are already drawn and arrive in a stretch, [atoms, 80, 80] or 0."""
+        return sum((d.arrived(start_s, stop_s) for _, d in self.disturbances()), 0.0)
+
+    def parts(self, edges_s: Sequence[float], band: slice) -> list[Part]:
+        """Take one exposure apart: everything in it but the steady background of sky and particles.
+
+        Parameters
+        ----------
+        edges_s : sequence of float
+            The exposure as the pieces of time from which its counts were drawn.
+        band : slice
+            Atoms of the band.
+        """
+        start, stop = edges_s[0], edges_s[-1]
+        photons = [self.photons(a, b) for a, b in pairwise(edges_s)]
+        found = []
+        for sequence, d in self.disturbances():
+            plane = np.zeros_like(photons[0])
+            for p, (a, b) in zip(photons, pairwise(edges_s), strict=True):
+                plane += d.expected(p, a, b) + d.arrived(a, b)
+            found.append(Part("artefact", d.cause, sequence, plane[band].sum(axis=0)))
+        for k, truth in enumerate(self.truths):
+            if truth.new is not None:
+                share = sum(self.arrived_share(truth, a, b) for a, b in pairwise(edges_s))
+                plane = self.new_shadows[k] * (share * truth.new.fluence[band].sum())
+                kind = "signal" if truth.new.cause in TRUE_CAUSES else "artefact"
+                found.append(Part(kind, truth.new.cause, truth.sequence, plane, truth.new.y, truth.new.z))
+            if truth.glow is not None:
+                glow = sum(self.diffuse(a, b)[1][k] for a, b in pairwise(edges_s) if len(self.diffuse(a, b)[1]))
+                if isinstance(glow, np.ndarray):
+                    found.append(Part("artefact", "earth_limb", truth.sequence, glow[band].sum(axis=0)))
+        quiet = self.telescope.diffuse * (stop - start)
+        cxb = self.mission.cxb_rate[:, None, None]
+        earth = sum(self.diffuse(a, b)[0] for a, b in pairwise(edges_s)) - cxb * quiet
+        found.append(Part("artefact", "earth_limb", -1, earth[band].sum(axis=0)))
+        seen = sum(self.seen_s(a, b) for a, b in pairwise(edges_s))
+        rates = self.sources.rate[:, band].sum(axis=1) * seen
+        faults = [(t.sequence, f) for t in self.truths for f in t.faults]
+        for i in range(len(self.sources)):
+            own = [(s, f.cause) for s, f in faults if f.number in (-1, int(self.sources.number[i]))]
+            sequence, cause = own[-1] if own else (-1, "residual")
+            plane = self.source_shadows[i] * rates[i]
+            found.append(Part("source", cause, sequence, plane, float(self.sources.y[i]), float(self.sources.z[i])))
+        return found
+
+
+def build_scene(
+    rng: np.random.Generator, mission: Mission, pointing: Pointing, truths: Sequence[Truth], middle_s: float
+) -> Scene:
+    """Draw what is there at all times (mask, fluxes, small errors) and join it with the events.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+    mission : Mission
+    pointing : Pointing
+    truths : sequence of Truth
+    middle_s : float
+        Time near which the scene lies, for what changes slowly along the orbit.
+    """
+    from slewguard.sim.population import circumstances, draw_ever, draw_sources
+
+    config = mission.config
+    mask_seed = int(rng.choice(config.instrument.mask_seeds))
+    tel = telescope(config.instrument, mask_seed)
+    sources = draw_sources(rng, mission, pointing)
+    for truth in truths:
+        for fault in truth.faults:
+            sources = fault.apply(sources)
+    ever = draw_ever(rng, circumstances(mission, middle_s, middle_s))
+    criteria = Criteria.draw(rng, config.trigger)
+    n = tel.geometry.pixels
+    shadows = [tel.shadow(y, z) * tel.projected_area(y, z) for y, z in zip(sources.y, sources.z, strict=True)]
+    listed = [tel.shadow(y, z) for y, z in zip(sources.catalogue_y, sources.catalogue_z, strict=True)]
+    new = [
+        np.zeros((n, n)) if t.new is None else tel.shadow(t.new.y, t.new.z) * tel.projected_area(t.new.y, t.new.z)
+        for t in truths
+    ]
+    area = [tel.projected_area(y, z) for y, z in zip(sources.catalogue_y, sources.catalogue_z, strict=True)]
+    mask_imager = imager(config.instrument, mask_seed, config.trigger.min_coding)
+    return Scene(
+        mission,
+        pointing,
+        tel,
+        sources,
+        tuple(truths),
+        tuple(ever),
+        criteria,
+        mask_seed,
+        mission.particle_rate(middle_s),
+        np.array(shadows).reshape(-1, n, n),
+        np.array(new).reshape(-1, n, n),
+        Field(mask_imager, np.array(listed).reshape(-1, n, n)),
+        np.array(area).reshape(-1),
+    )
