@@ -34,7 +34,7 @@ def command(model_from: str, triggers_from: Path, out: Path, level: float, json_
     planes = make_planes(triggers.snr, triggers.mask, triggers.catalogue_id, model.planes)
     rule, certificate = calibrate(run(model, planes), planes, triggers, Levels(veto=level))
     model.with_verdict(rule, certificate).save(out)
-    rows = [(name, str(value)) for name, value in {**vars(rule), **certificate["veto"]}.items()]
+    rows = [(name, str(value)) for name, value in {**rule.integers(), **certificate["veto"]}.items()]
     table(f"thresholds of {model.name}", ("what", "value"), rows, to_stderr=json_to == "-", facts=True)
     say(f"wrote {out}")
-    write_json({"verdict": vars(rule), "certificate": certificate}, json_to)
+    write_json({"verdict": rule.as_dict(), "certificate": certificate}, json_to)

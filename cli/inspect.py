@@ -55,7 +55,7 @@ def _model(what: str) -> dict[str, Any]:
     return {
         "model": facts | vars(model.planes),
         "layers": layers,
-        "verdict rule": vars(model.verdict),
+        "verdict rule": model.verdict.as_dict(),
         "certificate": dict(model.certificate),
     }
 

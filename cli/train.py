@@ -12,6 +12,8 @@ from slewguard.cli.console import say
 if TYPE_CHECKING:
     from slewguard.train.loop import Progress
 
+BASELINES = ("handmade", "handmade-no-catalogue", "resnet50", "rule", "logistic", "trees")
+
 
 def tell(epoch: Progress) -> None:
     """Print the figures of an epoch."""
@@ -26,21 +28,48 @@ def tell(epoch: Progress) -> None:
 @click.command("train")
 @click.argument("triggers_from", metavar="TRIGGERS", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to write.")
-@click.option("--recipe", type=click.Choice(["flight", "handmade"]), default="flight", show_default=True)
+@click.option("--recipe", type=click.Choice(["flight", *BASELINES]), default="flight", show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of split, weights, views.")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
+@click.option("--weights", type=click.Path(path_type=Path), help="ImageNet checkpoint for resnet50 to start from.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same command stopped.")
-def command(triggers_from: Path, out: Path, recipe: str, seed: int, epochs: int | None, resume: bool) -> None:
+def command(
+    triggers_from: Path,
+    out: Path,
+    recipe: str,
+    seed: int,
+    epochs: int | None,
+    weights: Path | None,
+    resume: bool,
+) -> None:
     """Train a network on labelled TRIGGERS.
 
-    `flight`: the quantised network that is exported. `handmade`: the 1,624,993-parameter baseline of the talk.
+    `flight`: the quantised network that is exported. The others are baselines. `handmade`: the talk's network of
+    1,624,993 parameters, and the same without the known sources in its mask. `resnet50`: the talk's second network,
+    frozen but for its last layers where `--weights` are given. `rule`, `logistic`, `trees`: on named features.
     """
-    from slewguard.subimages import read_triggers
+    from slewguard.subimages import BadInput, read_triggers
 
     triggers = read_triggers(triggers_from)
     try:
-        from slewguard.train.fit import train
+        if recipe in BASELINES:
+            from slewguard.train.fit_baseline import train_baseline
+
+            train_baseline(
+                *(triggers, out),
+                recipe=recipe,
+                seed=seed,
+                epochs=epochs,
+                weights=weights,
+                progress=tell,
+                resume=resume,
+            )
+        else:
+            from slewguard.train.fit import train
+
+            if weights is not None:
+                raise BadInput("recipe 'flight' starts from no weights; resnet50 does")
+            train(triggers, out, recipe=recipe, seed=seed, epochs=epochs, progress=tell, resume=resume)
     except ModuleNotFoundError as error:
         raise click.UsageError(f"{error.name} is not installed: pip install 'slewguard[train]'") from error
-    train(triggers, out, recipe=recipe, seed=seed, epochs=epochs, progress=tell, resume=resume)
     say(f"wrote {out}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from slewguard.export.model import IntegerModel, Layer
 from slewguard.export.planes import make_planes
 from slewguard.subimages.contract import TriggerSet
-from slewguard.subimages.verdict import Judgement, Verdict
+from slewguard.subimages.verdict import Judgement
 
 _CHUNK = 64
 
@@ -102,10 +102,12 @@ class NumpyClassifier:
         self.model = model
 
     def judge(self, triggers: TriggerSet) -> Judgement:
-        """Judge each alert; a sub-image that breaks the contract gets ``ABSTAIN`` and score 0."""
-        n = len(triggers)
-        score = np.zeros(n, dtype=np.int8)
-        verdict = np.full(n, Verdict.ABSTAIN, dtype=np.uint8)
+        """Judge each alert, those of one sequence as looks in the order in which they stand.
+
+        A sub-image that breaks the contract gets ``ABSTAIN`` and score 0.
+        """
+        rule = self.model.verdict
+        score = np.zeros(len(triggers), dtype=np.int8)
         reason = triggers.rejected.copy()
         good = np.nonzero(reason == 0)[0]
         for start in range(0, len(good), _CHUNK):
@@ -114,5 +116,5 @@ class NumpyClassifier:
                 triggers.snr[part], triggers.mask[part], triggers.catalogue_id[part], self.model.planes
             )
             score[part] = run(self.model, planes)
-            verdict[part], reason[part] = self.model.verdict.verdicts(planes, score[part])
-        return Judgement(score, verdict, reason)
+            reason[part] = rule.reasons(rule.count(planes))
+        return Judgement(score, rule.decide_looks(score, reason, triggers.sequence), reason)

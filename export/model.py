@@ -320,7 +320,7 @@ def _content(model: IntegerModel) -> dict[str, Any]:
             }
             for layer in model.layers
         ],
-        "verdict": vars(model.verdict),
+        "verdict": model.verdict.as_dict(),
         "certificate": dict(model.certificate),
     }
 

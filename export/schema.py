@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from slewguard.export.familiar import Familiar
 from slewguard.export.model import FORMAT, MAX_LAYERS, OPERATORS, VERSION, IntegerModel, Layer
 from slewguard.export.planes import PlaneRule
+from slewguard.export.sequence import SequenceRule
 from slewguard.export.verdict import VerdictRule
 from slewguard.subimages.errors import BadInput
 
@@ -63,12 +65,40 @@ class _Planes(_Strict):
     patch: int
 
 
+_Limits = Annotated[list[Int32], Field(min_length=2, max_length=2)]
+
+
+class _Familiar(_Strict):
+    level: int
+    peak: _Limits
+    mean: _Limits
+    bright: _Limits
+    marked: _Limits
+
+    def build(self) -> Familiar:
+        limits = {name: (lo, hi) for name, (lo, hi) in self.model_dump(exclude={"level"}).items()}
+        return Familiar(level=self.level, **limits)
+
+
+class _Sequence(_Strict):
+    first_look: int
+
+
 class _Verdict(_Strict):
     t_veto: int
     t_confirm: int
     min_valid: int
     min_trigger: int
     max_saturated: int
+    familiar: _Familiar | None = None
+    sequence: _Sequence | None = None
+
+    def build(self) -> VerdictRule:
+        return VerdictRule(
+            **self.model_dump(exclude={"familiar", "sequence"}),
+            familiar=self.familiar.build() if self.familiar else None,
+            sequence=SequenceRule(**self.sequence.model_dump()) if self.sequence else None,
+        )
 
 
 class _Header(_Strict):
@@ -87,7 +117,7 @@ class _Header(_Strict):
                 name=self.name,
                 planes=PlaneRule(**self.planes.model_dump()),
                 layers=tuple(layers),
-                verdict=VerdictRule(**self.verdict.model_dump()),
+                verdict=self.verdict.build(),
                 certificate=self.certificate,
             )
         except BadInput:

@@ -1,27 +1,35 @@
-"""From score to verdict: integer comparisons on the planes and on the score, the same on ground and on board.
+"""From score to verdict: integer comparisons on the planes and on the scores, the same on ground and on board.
 
-1. *Plane values.* A plane that holds -128, which no sub-image gives, is damaged: ``abstain``, reason ``bad_value``.
-2. *Sanity limits.* A sub-image with too little data, too weak a trigger pixel or too many saturated pixels is
-   unlike anything the thresholds were set on: ``abstain``, reason ``outside_limits``.
-3. *Thresholds.* ``veto`` if score < t_veto, ``confirm`` if score > t_confirm, else ``abstain``; a score equal to
-   a threshold is kept. Only a veto takes a slew away.
+For each look at an event, in this order:
+
+1. *Plane values.* A plane that holds -128, which no sub-image gives, is damaged: reason ``bad_value``.
+2. *Sanity limits.* Too little data, too weak a trigger pixel or too many saturated pixels: ``outside_limits``.
+3. *Out of distribution.* A sub-image unlike those on which the thresholds were set: ``unfamiliar``
+   (:mod:`slewguard.export.familiar`). Each of these three gives ``abstain`` and leaves the sequence's state alone.
+4. *Sequence and thresholds.* With the highest score of the sequence so far: ``veto`` if it is < t_veto, ``confirm`` if
+   it is > t_confirm, else ``abstain``; a tie is kept (:mod:`slewguard.export.sequence`). Only a veto takes a slew away.
+
+An alert on its own is the first look of its sequence.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.export.familiar import Familiar, Features, count
 from slewguard.export.planes import Q_MAX
-from slewguard.subimages.contract import CENTRE, REASONS, SIDE
+from slewguard.export.sequence import SequenceRule, SequenceState, running
+from slewguard.subimages.contract import REASONS, SIDE
 from slewguard.subimages.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class VerdictRule:
-    """Thresholds and sanity limits, all integers.
+    """Thresholds, limits and the sequence rule, all integers.
 
     Parameters
     ----------
@@ -33,6 +41,11 @@ class VerdictRule:
         Least quantised SNR of the pixel that triggered.
     max_saturated : int
         Most pixels whose quantised SNR is at -127 or 127.
+    familiar : Familiar, optional
+        The out-of-distribution rule; without it everything is familiar.
+    sequence : SequenceRule, optional
+        Models from before it say nothing; they are run under ``SequenceRule()``, which vetoes no more than their
+        certificate, of each alert by itself, allows.
     """
 
     t_veto: int = -128
@@ -40,6 +53,8 @@ class VerdictRule:
     min_valid: int = 0
     min_trigger: int = -Q_MAX
     max_saturated: int = SIDE * SIDE
+    familiar: Familiar | None = None
+    sequence: SequenceRule | None = None
 
     def __post_init__(self) -> None:
         if not (-128 <= self.t_veto <= 128 and -129 <= self.t_confirm <= 127):
@@ -51,24 +66,59 @@ class VerdictRule:
         if not -Q_MAX <= self.min_trigger <= Q_MAX:
             raise ValueError(f"min_trigger must lie in -{Q_MAX}..{Q_MAX}")
 
-    def outside_limits(self, planes: NDArray[np.int8]) -> NDArray[np.bool_]:
-        """Whether each sub-image lies outside the sanity limits.
+    @property
+    def first_look(self) -> int:
+        """No veto before this usable look of a sequence."""
+        return (self.sequence or SequenceRule()).first_look
+
+    def as_dict(self) -> dict[str, Any]:
+        """The rule as ``model.json`` holds it; parts that a model does not have are left out."""
+        plain: dict[str, Any] = {
+            name: value for name, value in vars(self).items() if name not in ("familiar", "sequence")
+        }
+        if self.familiar:
+            plain["familiar"] = self.familiar.as_dict()
+        if self.sequence:
+            plain["sequence"] = asdict(self.sequence)
+        return plain
+
+    def integers(self) -> dict[str, int]:
+        """Every number of the rule by the name that it has in the C code, with limits that limit nothing filled in."""
+        flat = {name: int(value) for name, value in self.as_dict().items() if isinstance(value, int)}
+        familiar = self.familiar or Familiar()
+        flat |= {"first_look": self.first_look, "level": familiar.level}
+        for name in ("peak", "mean", "bright", "marked"):
+            flat[f"min_{name}"], flat[f"max_{name}"] = getattr(familiar, name)
+        return flat
+
+    def count(self, planes: NDArray[np.int8]) -> Features:
+        """Count what the rule looks at in planes int8 [N, 3, 56, 56]."""
+        return count(planes, (self.familiar or Familiar()).level)
+
+    def reasons(self, found: Features) -> NDArray[np.uint8]:
+        """Why each sub-image must be abstained on, 0 where its score may speak.
 
         Parameters
         ----------
-        planes : int8 array [N, 3, 56, 56]
+        found : Features
+            Of N sub-images.
 
         Returns
         -------
-        bool array [N]
+        uint8 array [N]
+            Index into :data:`slewguard.subimages.REASONS`.
         """
-        valid, trigger, saturated, _ = _counted(planes)
-        return self._beyond(valid, trigger, saturated)
+        reason = np.zeros(len(found.valid), dtype=np.uint8)
+        if self.familiar:
+            reason[self.familiar.unfamiliar(found)] = REASONS.index("unfamiliar")
+        beyond = (found.valid < self.min_valid) | (found.trigger < self.min_trigger)
+        reason[beyond | (found.saturated > self.max_saturated)] = REASONS.index("outside_limits")
+        reason[found.damaged > 0] = REASONS.index("bad_value")
+        return reason
 
-    def _beyond(
-        self, valid: NDArray[np.integer], trigger: NDArray[np.integer], saturated: NDArray[np.integer]
-    ) -> NDArray[np.bool_]:
-        return (valid < self.min_valid) | (trigger < self.min_trigger) | (saturated > self.max_saturated)
+    def outside_limits(self, planes: NDArray[np.int8]) -> NDArray[np.bool_]:
+        """Whether any check but the thresholds makes the verdict ``abstain``: bool [N]."""
+        return self.reasons(self.count(planes)) != 0
 
     def decide(
         self,
@@ -77,38 +127,80 @@ class VerdictRule:
         trigger: NDArray[np.integer],
         saturated: NDArray[np.integer],
         damaged: NDArray[np.integer],
+        peak: NDArray[np.integer] | None = None,
+        total: NDArray[np.integer] | None = None,
+        bright: NDArray[np.integer] | None = None,
+        marked: NDArray[np.integer] | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """All comparisons of the rule, and nothing else: ``slewguard_decide`` of the C code.
+        """All comparisons of the rule on alerts that stand alone, and nothing else.
 
         Parameters
         ----------
-        score : integer array [N]
-        valid : integer array [N]
-            Pixels with data.
-        trigger : integer array [N]
-            Quantised SNR of the pixel that triggered.
-        saturated : integer array [N]
-            Pixels whose quantised SNR is at -127 or 127.
-        damaged : integer array [N]
-            Plane values of -128.
+        score, valid, trigger, saturated, damaged, peak, total, bright, marked : integer arrays [N]
+            The score and :class:`slewguard.export.familiar.Features`; the last four are needed by models with an
+            out-of-distribution rule alone.
 
         Returns
         -------
         verdict, reason : uint8 array [N]
             As of :meth:`verdicts`.
         """
-        outside = self._beyond(valid, trigger, saturated)
-        verdict = np.full(len(score), Verdict.ABSTAIN, dtype=np.uint8)
-        verdict[score < self.t_veto] = Verdict.VETO
-        verdict[score > self.t_confirm] = Verdict.CONFIRM
-        verdict[outside | (damaged > 0)] = Verdict.ABSTAIN
-        reason = np.zeros(len(score), dtype=np.uint8)
-        reason[outside] = REASONS.index("outside_limits")
-        reason[damaged > 0] = REASONS.index("bad_value")
-        return verdict, reason
+        later = [np.zeros(len(score), dtype=int) if values is None else values for values in (total, bright, marked)]
+        if self.familiar and any(values is None for values in (peak, total, bright, marked)):
+            raise ValueError("an out-of-distribution rule needs all features")
+        peak = later[0] if peak is None else peak
+        reason = self.reasons(Features(valid, trigger, saturated, damaged, peak, *later))
+        return self.decide_looks(score, reason, np.arange(len(score))), reason
+
+    def decide_sequence(self, state: SequenceState, score: int, reason: int) -> tuple[SequenceState, Verdict]:
+        """One more look at an event: ``slewguard_decide_sequence`` of the C code.
+
+        Parameters
+        ----------
+        state : SequenceState
+            After the looks before; ``SequenceState()`` at the first.
+        score : int
+        reason : int
+            Of :meth:`reasons`, or why the sub-image breaks the contract; not 0 abstains.
+
+        Returns
+        -------
+        SequenceState
+            To be kept for the next look.
+        Verdict
+        """
+        state = state.after(score, reason == 0)
+        if reason:
+            return state, Verdict.ABSTAIN
+        if state.maximum < self.t_veto and state.looks >= self.first_look:
+            return state, Verdict.VETO
+        return state, Verdict.CONFIRM if state.maximum > self.t_confirm else Verdict.ABSTAIN
+
+    def decide_looks(
+        self, score: NDArray[np.integer], reason: NDArray[np.integer], sequence: NDArray[np.integer]
+    ) -> NDArray[np.uint8]:
+        """:meth:`decide_sequence` over all looks of a trigger set.
+
+        Parameters
+        ----------
+        score, reason : integer arrays [N]
+        sequence : integer array [N]
+            Alerts of one event share a number and stand in order of time.
+
+        Returns
+        -------
+        uint8 array [N]
+            :class:`slewguard.subimages.Verdict` values.
+        """
+        usable = np.asarray(reason) == 0
+        looks, maximum = running(score, sequence, usable)
+        verdict = np.full(len(usable), Verdict.ABSTAIN, dtype=np.uint8)
+        verdict[usable & (maximum > self.t_confirm)] = Verdict.CONFIRM
+        verdict[usable & (maximum < self.t_veto) & (looks >= self.first_look)] = Verdict.VETO
+        return verdict
 
     def verdicts(
-        self, planes: NDArray[np.int8], score: NDArray[np.int8]
+        self, planes: NDArray[np.int8], score: NDArray[np.int8], sequence: NDArray[np.integer] | None = None
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Verdict and reason of each sub-image.
 
@@ -116,6 +208,8 @@ class VerdictRule:
         ----------
         planes : int8 array [N, 3, 56, 56]
         score : int8 array [N]
+        sequence : integer array [N], optional
+            As of :meth:`decide_looks`; without it every alert stands alone.
 
         Returns
         -------
@@ -124,12 +218,6 @@ class VerdictRule:
         reason : uint8 array [N]
             Index into :data:`slewguard.subimages.REASONS`.
         """
-        return self.decide(score, *_counted(planes))
-
-
-def _counted(planes: NDArray[np.int8]) -> tuple[NDArray[np.integer], ...]:
-    """What the rule looks at: ``valid``, ``trigger``, ``saturated``, ``damaged`` of :meth:`VerdictRule.decide`."""
-    valid = (planes[:, 1] == 0).sum(axis=(1, 2))
-    saturated = (np.abs(planes[:, 0]) == Q_MAX).sum(axis=(1, 2))
-    damaged = (planes == -128).sum(axis=(1, 2, 3))
-    return valid, planes[:, 0, CENTRE, CENTRE], saturated, damaged
+        reason = self.reasons(self.count(planes))
+        alone = np.arange(len(score))
+        return self.decide_looks(score, reason, alone if sequence is None else sequence), reason

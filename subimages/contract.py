@@ -47,9 +47,10 @@ FALSE_CAUSES = (
 )
 CAUSES = (*TRUE_CAUSES, *FALSE_CAUSES, "unclear")
 
-REASONS = ("ok", "empty", "off_centre", "no_trigger_pixel", "bad_value", "outside_limits")
-"""Why a classifier was not asked, by number: 0 it was, 1 to 4 the sub-image breaks the contract, 5 it keeps
-the contract but lies outside the sanity limits of the model."""
+REASONS = ("ok", "empty", "off_centre", "no_trigger_pixel", "bad_value", "outside_limits", "unfamiliar")
+"""Why a classifier's score does not count, by number: 0 it does, 1 to 4 the sub-image breaks the contract, 5 and 6 it
+keeps the contract but lies outside the sanity limits of the model, or is unlike the alerts that its thresholds were set
+on."""
 
 COLUMNS: Mapping[str, np.dtype[Any]] = {
     "label": np.dtype("i1"),

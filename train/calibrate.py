@@ -1,31 +1,34 @@
 """Thresholds with a certificate, from labelled alerts that no network was trained on.
 
 **Veto.** The unit is the sequence: a burst is lost as soon as one of the alerts on it is vetoed, so its score is the
-lowest of its true alerts and of the unclear ones beside them, which may be looks at it. Its alerts that are labelled
-false are not counted: those point elsewhere, or an artefact made them. Of n burst sequences let t be the r-th lowest
+lowest running statistic of the sequence rule (:mod:`slewguard.export.sequence`) over its true alerts and the unclear
+ones beside them, which may be looks at it. At its alerts that are labelled false a veto is no loss: those point
+elsewhere, or an artefact made them. Of n burst sequences let t be the r-th lowest
 score and veto what lies below t. The share of the population below t is then at most Beta(r, n - r + 1) distributed,
 whatever the scores' distribution; the largest r for which this stays under the level with the stated confidence is
 taken (order statistics: Wilks, Ann. Math. Stat. 12, 91, 1941; as a classifier: Tong, Feng & Li, Science Advances 4,
 eaao1659, 2018). At 1 % and 95 % the first r needs 299 sequences. With fewer nothing is certified and nothing is
 vetoed; nor is it where the set does not state which alerts belong to one event, since n is then not known.
 
-**Confirm.** The mirrored rule on false sequences, whose score is the highest of their alerts. A wrong
+**Confirm.** The mirrored rule on false sequences, whose score is the highest statistic at a false alert. A wrong
 confirmation costs what happens today, a false slew; its level is therefore coarser.
 
-**Sanity limits.** What the calibration alerts span, with a margin: alerts beyond it are unlike anything the
-thresholds were set on.
+**Sanity limits and the out-of-distribution rule.** What the labelled calibration alerts span, with a margin: alerts
+beyond it are unlike anything the thresholds were set on.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.export.familiar import Familiar, span
 from slewguard.export.planes import Q_MAX
+from slewguard.export.sequence import SequenceRule, lowest_statistic, running
 from slewguard.export.verdict import VerdictRule
 from slewguard.subimages.contract import (
     BURST_CAUSES,
@@ -55,7 +58,7 @@ class Levels:
     confirm : float
         Largest share of false sequences confirmed.
     margin : float
-        Relative margin of the sanity limits.
+        Relative margin of the sanity limits and of the out-of-distribution rule.
     """
 
     veto: float = 0.01
@@ -92,7 +95,7 @@ def calibrate(
     triggers: TriggerSet,
     levels: Levels | None = None,
 ) -> tuple[VerdictRule, dict[str, Any]]:
-    """Set thresholds and sanity limits.
+    """Set thresholds, sanity limits and the out-of-distribution rule.
 
     Parameters
     ----------
@@ -102,7 +105,7 @@ def calibrate(
         Their planes.
     triggers : TriggerSet
         The alerts, labelled, none of which the network was trained on; with the unclear ones, which may be looks
-        at a burst.
+        at a burst. Those of a sequence stand in order of time.
     levels : Levels, optional
 
     Returns
@@ -126,8 +129,14 @@ def calibrate(
         raise BadInput("calibration set holds no alert labelled true or false")
     looks = is_burst(triggers)
     looks |= ~labelled & np.isin(triggers.sequence, triggers.sequence[looks])
-    burst = _per_sequence(score, triggers.sequence, looks, np.minimum)
-    false = _per_sequence(score, triggers.sequence, triggers.label == FALSE, np.maximum)
+    limits = VerdictRule(
+        **_limits(planes[labelled], levels.margin),
+        familiar=span(planes[labelled], Familiar().level, levels.margin),
+        sequence=SequenceRule(),
+    )
+    usable = ~limits.outside_limits(planes) & (triggers.rejected == 0)
+    burst = lowest_statistic(score, triggers.sequence, usable, looks, limits.first_look)
+    false = _highest_statistic(score, triggers.sequence, usable, triggers.label == FALSE)
     stated = "sequence" in triggers.columns
     veto = _statement("burst sequences with an alert on the burst vetoed", len(burst), levels.veto, stated)
     confirm = _statement("false sequences with a false alert confirmed", len(false), levels.confirm, stated)
@@ -135,7 +144,7 @@ def calibrate(
     t_confirm = int(np.sort(false)[len(false) - confirm["rank"]]) if confirm["certified"] else 127
     # Where the classes lie so far apart that the thresholds cross, fewer are confirmed: never more vetoed.
     t_confirm = max(t_confirm, t_veto - 1)
-    rule = VerdictRule(t_veto, t_confirm, **_limits(planes[labelled], levels.margin))
+    rule = replace(limits, t_veto=t_veto, t_confirm=t_confirm)
     certificate = {
         "population": {
             "data_sha256": data_hash(triggers),
@@ -151,6 +160,7 @@ def calibrate(
                 "sequences with no alert labelled true",
                 "alerts of a burst's sequence labelled false: they point elsewhere or an artefact made them",
             ],
+            "score_of_a_sequence": "running statistic of the sequence rule, lowest over the looks that could be vetoed",
         },
         "veto": veto,
         "confirm": confirm,
@@ -186,14 +196,16 @@ def data_hash(triggers: TriggerSet) -> str:
     return digest.hexdigest()
 
 
-def _per_sequence(
-    score: NDArray[np.int8], sequence: NDArray[np.int64], group: NDArray[np.bool_], worst: np.ufunc
-) -> NDArray[np.int8]:
-    names, member = np.unique(sequence[group], return_inverse=True)
-    start = 127 if worst is np.minimum else -128
-    found = np.full(len(names), start, dtype=np.int8)
-    worst.at(found, member, score[group])
-    return found
+def _highest_statistic(
+    score: NDArray[np.int8], sequence: NDArray[np.int64], usable: NDArray[np.bool_], counted: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Highest running statistic of each sequence with a counted look, over its usable ones; -128 without any."""
+    names, member = np.unique(sequence[counted], return_inverse=True)
+    _, maximum = running(score, sequence, usable)
+    highest = np.full(len(names), -128, dtype=np.int64)
+    could = usable[counted]
+    np.maximum.at(highest, member[could], maximum[counted][could])
+    return highest
 
 
 def _statement(what: str, n: int, level: float, stated: bool) -> dict[str, Any]:

@@ -212,7 +212,7 @@ def _flight(
     model.save(folder / "model.json")
     (folder / "float.safetensors").write_bytes(save(float_state))
     score = run(model, test.examples.planes)
-    verdict, reason = model.verdict.verdicts(test.examples.planes, score)
+    verdict, reason = model.verdict.verdicts(test.examples.planes, score, held_out.sequence)
     return {
         "measured_on": "The held-out sequences, which also set the thresholds: this describes the calibration "
         "and does not test it.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slewguard.subimages.errors import BadInput
 
@@ -50,6 +50,17 @@ RECIPES: Mapping[str, Recipe] = {
     # Epochs and batch of the talk; its optimiser is not published, so a common one stands in (assumed).
     "handmade": Recipe("handmade", 40, 0, 16, rate=1e-3, qat_rate=0.0, decay=0.0, drop_id=0.0, outburst_weight=1.0),
 }
+
+BASELINES: Mapping[str, Recipe] = {
+    "handmade": RECIPES["handmade"],
+    "handmade-no-catalogue": replace(RECIPES["handmade"], name="handmade-no-catalogue"),
+    # Epochs and batch of the talk; optimiser and rate assumed, as above.
+    "resnet50": replace(RECIPES["handmade"], name="resnet50", epochs=20, batch=32, rate=1e-3, decay=1e-4),
+}
+"""Networks to compare with, in floating point."""
+
+FEATURE_MODELS = ("rule", "logistic", "trees")
+"""Baselines on the named features."""
 
 
 def recipe_named(name: str) -> Recipe:
