@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.sim.config import Instrument
 from slewguard.sim.instrument import Telescope, telescope
+from slewguard.sim.settings_instrument import Instrument
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -199,3 +199,23 @@ def _sliding_sums(plane: Float64, bins: int) -> Float64:
 def imager(geometry: Instrument, mask_seed: int, min_coding: float) -> Imager:
     """Build, or find again, the imager of a mask."""
     return Imager(telescope(geometry, mask_seed), min_coding)
+
+
+class Field:
+    def __init__(self, imager, shadows):
+        self.imager = imager; self.shadows = shadows
+    def fit(self, counts, limits):
+        return np.stack([self.imager.fit(c, self.shadows, l)[1] for c, l in zip(counts, limits)])
+    def model(self, amplitudes):
+        return np.tensordot(amplitudes, self.shadows, axes=1)
+
+
+def _flat(self, plane):
+    d = plane.reshape(-1, 6400)
+    return (d - (d @ self._flatten.T) @ self._polynomial).reshape(plane.shape)
+Imager.flattened = _flat
+def _sky_maps(self, counts, model):
+    m = [self.sky_map(c, b) for c, b in zip(counts, model)]
+    return SkyMap(*(np.stack([getattr(x, n) for x in m]) for n in ("snr", "variance", "balanced")))
+Imager.sky_maps = _sky_maps
+Imager.balanced = lambda self, plane: self.sky_map(np.ones_like(plane), np.ones_like(plane) - plane).balanced

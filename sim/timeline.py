@@ -47,7 +47,7 @@ class EventId:
 def events(config: SimConfig, days: float, seed: int) -> Iterator[EventId]:
     """Yield the events of a time line in order of day; within a day in random order of cause."""
     for day in range(int(np.ceil(days))):
-        rng = _generator(seed, day * MAX_EVENTS_PER_DAY + MAX_EVENTS_PER_DAY - 1)
+        rng = generator(seed, day * MAX_EVENTS_PER_DAY + MAX_EVENTS_PER_DAY - 1)
         share = min(days - day, 1.0)
         causes = [
             cause for cause, rate in config.rates.per_day().items() for _ in range(int(rng.poisson(rate * share)))
@@ -78,7 +78,7 @@ def simulate_event(config: SimConfig, seed: int, event_id: EventId, *, skip: boo
     skip : bool
         Leave out exposures that cannot alert.
     """
-    rng = _generator(seed, event_id.sequence)
+    rng = generator(seed, event_id.sequence)
     flight = mission(config, seed)
     truth = draw_truth(rng, flight, event_id.cause, event_id.sequence, event_id.day)
     if truth is None:
@@ -169,5 +169,6 @@ def _count_rate_spans(flight: Mission, pointing: Pointing, truth: Truth) -> list
     return [(first, last)] if awake(flight, pointing, [Window(last, first, 0, "CRT")]) else []
 
 
-def _generator(seed: int, counter: int) -> np.random.Generator:
+def generator(seed: int, counter: int) -> np.random.Generator:
+    """Random numbers of one event: counter-based, keyed by the time line's seed and the event's number."""
     return np.random.Generator(np.random.Philox(key=np.array([seed, counter], dtype=np.uint64)))
