@@ -6,7 +6,7 @@ random numbers, so that any time can be asked for alone.
 
 Body axes: x the optical axis, z such that the Sun lies in the half-plane (x, +z), y = z cross x. The solar panels
 turn about y, so that the Sun must be perpendicular to y. That the Sun fixes the roll is seen in flight: in all 25
-public notices the roll is minus the Sun's position angle (north through east) within 0.2 degrees. On which side of
+public notices the roll is minus the Sun's position angle (north through east) within 0.3 degrees. On which side of
 the body the Sun lies is unpublished; it is +z here. ``roll_deg`` is that of the notices.
 """
 

@@ -140,7 +140,7 @@ def _glow(rng: np.random.Generator, mission: Mission, earth: Float64, start: flo
         stop,
         log_uniform(rng, mission.config.defects.limb_brightness),
         towards_axis + float(rng.uniform(-0.8, 0.8)),
-        log_uniform(rng, (0.05, 2.0)),
+        log_uniform(rng, mission.config.defects.limb_width_rad),
     )
 
 

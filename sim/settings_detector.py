@@ -31,7 +31,7 @@ class Defects(Section):
         "a commissioned trigger does not alert on Sco X-1 in every window",
         ge=0,
     )
-    episode_s: Range = key((60.0, 4000.0), "length of a detector episode, log-uniform, s", "assumed", "none")
+    episode_s: Range = key((300.0, 20000.0), "length of a detector or catalogue episode, log-uniform, s", "assumed", "none")
     noise_fold_kev: Range = key(
         (2.0, 25.0),
         "e-folding energy of electronic noise, log-uniform, keV",
@@ -61,9 +61,9 @@ class Defects(Section):
     )
     column_excess: Range = key((0.05, 3.0), "excess of a column, log-uniform", "assumed", "none")
     module_excess: Range = key(
-        (0.02, 0.5), "efficiency scatter of disturbed XRDPIX modules, log-uniform", "assumed", "none"
+        (0.03, 0.5), "efficiency scatter of disturbed XRDPIX modules, log-uniform", "assumed", "none"
     )
-    sector_excess: Range = key((0.02, 0.5), "efficiency offset of a readout sector, log-uniform", "assumed", "none")
+    sector_excess: Range = key((0.03, 0.8), "efficiency offset of a readout sector, log-uniform", "assumed", "none")
     heat_pipe_excess: Range = key(
         (0.04, 2.0), "noise of the two heat-pipe edges, log-uniform", "assumed", "arXiv:2401.13619: families"
     )
@@ -79,10 +79,13 @@ class Defects(Section):
     saa_growth_s: Range = key((40.0, 600.0), "SAA e-folding time, log-uniform, s", "assumed", "minutes")
     shower_counts: Range = key((20.0, 3000.0), "counts of a particle shower, log-uniform", "assumed", "none")
     limb_brightness: Range = key(
-        (3.0, 300.0),
+        (10.0, 1000.0),
         "brightness of the Earth's limb over the CXB, log-uniform",
         "assumed",
         "X-ray aurorae, flares reflected",
+    )
+    limb_width_rad: Range = key(
+        (0.03, 0.6), "Gaussian half width of the bright part along the limb, log-uniform, rad", "assumed", "none"
     )
     limb_s: Range = key((30.0, 900.0), "how long the limb is bright, log-uniform, s", "assumed", "none")
 

@@ -45,7 +45,7 @@ LogRange = Annotated[Range, AfterValidator(_positive)]
 
 
 class Energy(Section):
-    """Response of the detectors and transparency of the mask against energy."""
+    """Response of the detectors against energy."""
 
     detector_mm: float = key(1.0, "thickness of the CdTe, mm", "published", "arXiv:1406.7759", gt=0)
     threshold_kev: float = key(4.0, "low-energy threshold, keV", "published", "arXiv:2604.24253", gt=0)
@@ -65,9 +65,6 @@ class Energy(Section):
         "file of the instrument team in place of the above: CSV with the columns energy_kev,efficiency",
         "assumed",
         "none",
-    )
-    mask_mm: float = key(
-        0.6, "thickness of the tantalum of the mask, mm; 0: perfectly opaque", "assumed", "recalled, unchecked", ge=0
     )
 
 

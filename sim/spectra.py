@@ -192,7 +192,7 @@ class Response:
 
 @lru_cache(maxsize=16)
 def response(
-    bands_kev: tuple[tuple[float, float], ...], efficiency: Pairs | None = None, mask_mm: float = 0.6
+    bands_kev: tuple[tuple[float, float], ...], efficiency: Pairs | None = None, mask_thickness_mm: float = 0.0
 ) -> Response:
     """Build, or find again, the response in a set of bands.
 
@@ -202,8 +202,8 @@ def response(
         Energy bands of the trigger, keV.
     efficiency : tuple of (keV, share), optional
         Linear between the entries; left out, every photon is detected.
-    mask_mm : float
-        Thickness of the mask's tantalum; 0 is perfectly opaque.
+    mask_thickness_mm : float
+        Of the mask's tantalum; 0 is perfectly opaque.
 
     Raises
     ------
@@ -232,7 +232,7 @@ def response(
         weight[atom, start : start + len(nodes)] = weights * np.interp(nodes, table[:, 0], table[:, 1])
         start += len(nodes)
     seen = weight @ crab(energy)
-    leaked = weight @ (crab(energy) * mask_transmission(energy, mask_mm))
+    leaked = weight @ (crab(energy) * mask_transmission(energy, mask_thickness_mm))
     # An atom in which nothing is detected leaks nothing.
     transparency = np.divide(leaked, seen, out=np.zeros_like(seen), where=seen > 0.0)
     for array in (energy, weight, transparency):
@@ -241,8 +241,8 @@ def response(
     return Response(atoms, bands_kev, bands, transparency, energy, weight)
 
 
-def response_of(energy: Energy, bands_kev: tuple[tuple[float, float], ...]) -> Response:
-    """Response of a configuration.
+def response_of(energy: Energy, bands_kev: tuple[tuple[float, float], ...], mask_thickness_mm: float) -> Response:
+    """Response of a configuration; the thickness is that of the instrument's mask.
 
     Raises
     ------
@@ -252,11 +252,11 @@ def response_of(energy: Energy, bands_kev: tuple[tuple[float, float], ...]) -> R
     if energy.response_path is not None:
         table = load_efficiency(energy.response_path)
         try:
-            return response(bands_kev, table, energy.mask_mm)
+            return response(bands_kev, table, mask_thickness_mm)
         except BadInput as error:
             raise error.within(energy.response_path) from error
     table = energy.efficiency or cdte_efficiency(energy.detector_mm, energy.threshold_kev, energy.threshold_sigma_kev)
-    return response(bands_kev, table, energy.mask_mm)
+    return response(bands_kev, table, mask_thickness_mm)
 
 
 def load_efficiency(path: str | Path) -> Pairs:

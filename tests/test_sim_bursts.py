@@ -134,6 +134,23 @@ def test_dimming_follows_its_slope() -> None:
     assert draw_dimming(rng, Bursts(faint_depth=1.0)) == 1.0
 
 
+def test_faint_and_x_ray_rich_bursts_are_weaker_by_their_keys() -> None:
+    def draw(seed: int, **keys: float) -> np.ndarray:
+        return draw_burst(np.random.default_rng(seed), Bursts(**keys), SEEN).fluence
+
+    dimmed = 0
+    for seed in range(30):
+        # The dimming is drawn last, so that all else is the same.
+        ratio = draw(seed, faint_depth=0.3) / draw(seed, faint_depth=1.0)
+        assert ratio == pytest.approx(ratio[0])
+        assert 0.3 <= ratio[0] <= 1.0 + 1e-12
+        dimmed += bool(ratio[0] < 0.99)
+        weak, same = (draw(seed, x_ray_rich_share=1.0, x_ray_rich_fluence=share) for share in (0.3, 1.0))
+        assert weak / same == pytest.approx(0.3)
+    # 62 % of 30.
+    assert 10 <= dimmed <= 27
+
+
 def test_new_sources_of_every_kind() -> None:
     rng = np.random.default_rng(5)
     drawn = [draw_unknown(rng, BURSTS, SEEN) for _ in range(1500)]

@@ -47,9 +47,9 @@ def test_cumulative_is_a_distribution(light: LightCurve, times: list[float]) -> 
 @settings(deadline=None)
 def test_active_interval_holds_its_share(light: LightCurve) -> None:
     start, stop = light.active_s
-    # The quantiles are exact to 1e-7 of the span; the onset may be 1e5 s, of which float64 keeps 1e-11.
-    assert float(light.between(start, stop)) == pytest.approx(0.995, abs=1e-3)
-    assert float(light.cumulative(start)) == pytest.approx(0.0025, abs=1e-3)
+    # The quantiles are exact to 1e-7 of a span of some 100 decay times.
+    assert float(light.between(start, stop)) == pytest.approx(0.995, abs=1e-4)
+    assert float(light.cumulative(start)) == pytest.approx(0.0025, abs=1e-4)
 
 
 @given(st.integers(0, 10**6), st.floats(0.02, 500.0), st.floats(0.0, 1000.0))
@@ -111,6 +111,20 @@ def test_pulse_numbers_follow_their_key() -> None:
         expected = 1500 * ratio ** np.arange(8) / (ratio ** np.arange(8)).sum()
         # chi-square with 7 degrees of freedom stays below 24.3 in 99.9 % of draws.
         assert ((counts[1:] - expected) ** 2 / expected).sum() < 24.3
+
+
+def test_heights_are_peak_fluxes() -> None:
+    alike, several = Bursts(pulse_height_dex=0.0), 0
+    for seed in range(10):
+        light = draw_pulses(np.random.default_rng(seed), 20.0, 0.0, alike)
+        peaks = []
+        for weight, rise, decay in zip(light.weights, light.rises_s, light.decays_s, strict=True):
+            pulse, time = Pulses((1.0,), (0.0,), (rise,), (decay,)), np.linspace(0.0, 5.0 * decay, 5001)
+            peaks.append(weight * np.diff(pulse.cumulative(time)).max() / time[1])
+        # The steepest of 1,000 steps a decay time.
+        assert peaks == pytest.approx([peaks[0]] * len(peaks), rel=1e-3)
+        several += len(peaks) > 1
+    assert several > 3
 
 
 def test_same_generator_same_curve() -> None:

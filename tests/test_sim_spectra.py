@@ -159,24 +159,24 @@ def test_the_mask_leaks_above_its_k_edge_and_below_it() -> None:
     # exp(-mu rho d) of NIST's 63.34, 3.569 and 4.302 cm2/g.
     assert passed[[0, 1, 4]] == pytest.approx(np.exp(-np.array([63.34, 3.569, 4.302]) * 16.654 * 0.06), rel=1e-6)
     assert passed[2] > 0.06 > 0.001 > passed[3]
-    seen = response(BANDS, mask_mm=0.6)
+    seen = response(BANDS, mask_thickness_mm=0.6)
     assert (seen.mask_transparency[:2] < 1e-20).all()
     assert 1e-4 < seen.mask_transparency[2] < 2e-4
     assert 0.005 < seen.mask_transparency[3] < 0.05
     expected = quad(lambda e: crab(e) * mask_transmission(np.array(e), 0.6), 50, 120, points=(67.42, 80, 100))[0]
     # The step at 67.42 keV falls between two nodes.
     assert seen.mask_transparency[3] == pytest.approx(expected / quad(crab, 50, 120)[0], rel=0.02)
-    assert (response(BANDS, mask_mm=0.0).mask_transparency == 0).all()
+    assert (response(BANDS, mask_thickness_mm=0.0).mask_transparency == 0).all()
 
 
 def test_response_of_a_configuration(tmp_path: Path) -> None:
-    ideal = response_of(Energy(efficiency=((4.0, 1.0), (150.0, 1.0))), BANDS)
+    ideal = response_of(Energy(efficiency=((4.0, 1.0), (150.0, 1.0))), BANDS, 0.6)
     assert ideal.rate(crab) == pytest.approx(response(BANDS).rate(crab), rel=1e-9)
-    computed = response_of(Energy(), BANDS)
+    computed = response_of(Energy(), BANDS, 0.6)
     assert (computed.rate(crab) < ideal.rate(crab)).all()
     path = tmp_path / "mine.csv"
     path.write_text("# team\nenergy_kev,efficiency\n4, 0.5\n150,0.5\n")
-    half = response_of(Energy(response_path=str(path)), BANDS)
+    half = response_of(Energy(response_path=str(path)), BANDS, 0.6)
     assert half.rate(crab) == pytest.approx(0.5 * ideal.rate(crab), rel=1e-9)
 
 
@@ -193,6 +193,7 @@ def test_response_of_a_configuration(tmp_path: Path) -> None:
         ("energy_kev,efficiency\n-4,1\n150,1\n", "line 2: the energy"),
         ("energy_kev,efficiency\n4,1\ninf,1\n", "line 3: the energy"),
         ("energy_kev,efficiency\n150,1\n4,1\n", "line 3: the energies must increase"),
+        ("energy_kev,efficiency\n4,1\n4,1\n150,1\n", "line 3: the energies must increase"),
         ("energy_kev,efficiency\n4,1\n80,1\n", "covers 4 to 80 keV, the bands need 5 to 120"),
     ],
 )
@@ -200,7 +201,7 @@ def test_a_bad_response_file_is_named(tmp_path: Path, text: str, fault: str) -> 
     path = tmp_path / "bad.csv"
     path.write_text(text)
     with pytest.raises(BadInput, match=fault) as caught:
-        response_of(Energy(response_path=str(path)), BANDS)
+        response_of(Energy(response_path=str(path)), BANDS, 0.6)
     assert str(caught.value).startswith(f"{path}: ")
 
 

@@ -26,7 +26,7 @@ from slewguard.train.runs import FILES, MARKER, marker, provenance, split, write
 if TYPE_CHECKING:
     from torch import nn
 
-    from slewguard.train.loop import Progress, Source
+    from slewguard.train.loop import Phase, Progress, Source
 
 _HELD_OUT = RECIPES["flight"].held_out
 
@@ -54,6 +54,35 @@ def fit_feature_model(
     if name == "rule":
         return fit_rule(measured, label)
     return (fit_logistic if name == "logistic" else fit_forest)(measured, label, sequence, seed)
+
+
+def fit_network(recipe: Recipe, fitted: TriggerSet, test: TriggerSet, seed: int) -> NDArray[np.float32]:
+    """Train a network anew and score other alerts with it, for studies over many splits.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        One of :data:`slewguard.train.recipes.BASELINES`.
+    fitted, test : TriggerSet
+        To train on and to score, both labelled and without broken sub-images.
+    seed : int
+
+    Returns
+    -------
+    float32 array [len(test)]
+        Log-odds.
+    """
+    import torch
+
+    from slewguard.train.loop import Trainer, predict
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = network(recipe.name)
+        judged = source_of(recipe.name, test)
+        for _ in Trainer(net, _phase(recipe), seed).epochs(0, source_of(recipe.name, fitted), judged, _nothing, 0.0):
+            pass
+        return predict(net, judged)
 
 
 def train_baseline(
@@ -182,20 +211,30 @@ class _NetworkRun:
 
     def _epochs(self, net: nn.Module, source: Source, test: Source, resume: bool) -> list[dict[str, Any]]:
         from slewguard.train.checkpoint import Checkpoint
-        from slewguard.train.loop import Phase, Trainer
+        from slewguard.train.loop import Trainer
 
         recipe = self._recipe
         checkpoint = Checkpoint(self._place.with_name(self._place.name + ".checkpoint"), self._about)
         if not resume:
             checkpoint.remove()
-        trainer = Trainer(net, Phase("float", 0, recipe.epochs, recipe.batch, recipe.rate, recipe.decay), self._seed)
+        trainer = Trainer(net, _phase(recipe), self._seed)
         history: list[dict[str, Any]] = []
         first = 0
         if saved := checkpoint.load():
             trainer.restore(dict(saved.tensors))
             history, first = list(saved.history), saved.epoch
-        for told in trainer.epochs(first, source, test, lambda: None, time.monotonic()):
+        for told in trainer.epochs(first, source, test, _nothing, time.monotonic()):
             history.append(told.figures())
             checkpoint.save(0, told.epoch, history, trainer.state())
             self._progress(told)
         return history
+
+
+def _phase(recipe: Recipe) -> Phase:
+    from slewguard.train.loop import Phase
+
+    return Phase("float", 0, recipe.epochs, recipe.batch, recipe.rate, recipe.decay)
+
+
+def _nothing() -> None:
+    """After a step nothing is bounded: these networks stay in floating point."""
