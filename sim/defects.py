@@ -253,10 +253,14 @@ DETECTOR_CAUSES: Mapping[str, Callable[[np.random.Generator, Circumstances], Dis
 
 
 def _episode(
-    cause: str, spectrum: Float64, about: Circumstances, *, efficiency: Float64 | None = None, rate: Float64 | None = None
+    cause: str,
+    spectrum: Float64,
+    about: Circumstances,
+    *,
+    efficiency: Float64 | None = None,
+    rate: Float64 | None = None,
 ) -> Disturbance:
     return Disturbance(cause, spectrum, about.start_s, about.stop_s, efficiency=efficiency, rate=rate)
-
 
 
 def _modules(rng: np.random.Generator, pixels: int, sigma: float) -> Float64:

@@ -82,11 +82,11 @@ def draw_light_curve(rng: np.random.Generator, scene: Scene, start: int, stop: i
     for a, b in zip(edges, edges[1:], strict=False):
         steady = quadrants(without.expected(a * TICK_S, b * TICK_S)) / (b - a)
         expected[a - start : b - start] = steady
-    for truth, shadow in zip(scene.truths, scene.new_shadows, strict=True):
+    for truth, area in zip(scene.truths, scene.new_area, strict=True):
         if truth.new is None:
             continue
         share = scene.arrived_shares(truth.new, np.arange(start, stop + 1) * TICK_S)
-        expected += share[:, None, None] * truth.new.fluence[:, None] * quadrants(shadow)
+        expected += share[:, None, None] * (truth.new.fluence[:, None] * quadrants(area * scene.telescope.efficiency))
     return LightCurve4(start, rng.poisson(expected))
 
 

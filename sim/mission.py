@@ -29,7 +29,7 @@ class Mission:
     @cached_property
     def response(self) -> Response:
         """Detected spectra in the trigger's bands."""
-        return response_of(self.config.energy, self.config.trigger.bands_kev)
+        return response_of(self.config.energy, self.config.trigger.bands_kev, self.config.instrument.mask_thickness_mm)
 
     @cached_property
     def catalogue(self) -> SourceTable:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from slewguard.sim.countrate import Excess, find_excesses, quadrants, ticks
 from slewguard.sim.exposures import Exposer, LightCurve4, Window, draw_light_curve, edges_of
-from slewguard.sim.imaging import SkyMap
 from slewguard.sim.judge import Judged, judge
 from slewguard.sim.scene import Scene
 from slewguard.sim.settings_trigger import TICK_S
@@ -88,15 +87,14 @@ def image(exposer: Exposer, windows: Sequence[Window]) -> list[Alert]:
     scene = exposer.scene
     mission, view = scene.mission, scene.field
     bands = mission.response.bands
-    counts = np.stack([exposer.counts(w, bands[w.band]) for w in windows]).astype(np.float64)
+    counts = np.stack([exposer.counts(w, bands[w.band]) for w in windows]) * scene.correction
     seconds = np.stack([scene.seen_s(w.start * TICK_S, w.stop * TICK_S) for w in windows])
     seen = seconds > 0.0
     listed = np.stack([scene.sources.listed[:, bands[w.band]].sum(axis=1) for w in windows])
     fully_lit = listed * seconds * scene.catalogue_area
-    amplitudes = view.fit(counts, fully_lit * mission.config.trigger.max_flux_ratio) * scene.sources.subtraction
-    sources = view.model(amplitudes)
-    flat = view.imager.flattened(counts - sources)
-    maps: SkyMap = view.imager.sky_maps(counts, counts - flat)
+    limits = fully_lit * mission.config.trigger.max_flux_ratio
+    amplitudes = view.fit(counts, limits, seen)[0] * scene.sources.subtraction
+    maps = view.sky_maps(counts, amplitudes)
     found = []
     for i, window in enumerate(windows):
         snr, balanced = maps.snr[i], maps.balanced[i]
@@ -106,7 +104,7 @@ def image(exposer: Exposer, windows: Sequence[Window]) -> list[Alert]:
         if peak is None:
             continue
         parts = scene.parts(exposer.edges_s(window), bands[window.band])
-        modelled = view.shadows * amplitudes[i][:, None, None]
+        modelled = scene.catalogue_shadows * amplitudes[i][:, None, None]
         height = float(balanced[peak.row, peak.column])
         threshold = mission.config.trigger.alert_threshold
         judged = judge(parts, modelled, peak, height, view.imager, threshold)

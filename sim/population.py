@@ -238,7 +238,9 @@ def draw_sources(rng: np.random.Generator, mission: Mission, pointing: Pointing)
     brightest = _brightest_sigma(mission, listed, seconds)
     cap = config.defects.ever_cap_sigma / np.maximum(brightest, 1e-9)
     error = rng.normal(0.0, log_uniform(rng, config.defects.ever_flux_error), n)
-    shift = rng.normal(0.0, arcmin_to_px(log_uniform(rng, config.defects.ever_position_arcmin), config.instrument), (2, n))
+    shift = rng.normal(
+        0.0, arcmin_to_px(log_uniform(rng, config.defects.ever_position_arcmin), config.instrument), (2, n)
+    )
     # A shift by one pixel leaves about the whole peak as a dipole (the PSF's half width is 1.3 pixels).
     dy, dz = np.clip(shift, -cap, cap)
     return Sources(

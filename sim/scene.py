@@ -95,14 +95,18 @@ class Scene:
     mask_seed: int
     particles: Float64
     """Particle counts/s per pixel, float64 [atoms]."""
-    source_shadows: Float64
-    """Effective cm2 of every pixel for each known source, float64 [n, 80, 80]."""
-    new_shadows: Float64
-    """The same for the transient of each truth, 0 where it has none, float64 [truths, 80, 80]."""
+    source_area: Float64
+    """cm2 of every pixel that each known source lights in each energy interval, float64 [n, atoms, 80, 80]."""
+    new_area: Float64
+    """The same for the new source of each truth, 0 where it has none, float64 [truths, atoms, 80, 80]."""
     field: Field
     """Onboard view: imager with the shadows at the catalogue positions."""
+    catalogue_shadows: Float64
+    """Lit share of every pixel for the catalogue positions, float64 [n, 80, 80]."""
     catalogue_area: Float64
     """Projected cm2 of a fully lit pixel for each catalogue position, float64 [n]."""
+    correction: Float64
+    """Factor by which the onboard software corrects each pixel's counts for its known efficiency, [80, 80]."""
     _kept: dict[tuple[float, float], tuple[Float64, Float64]] = field(default_factory=dict)
 
     def earth(self, start_s: float, stop_s: float, step_s: float = _SEEN_STEP_S) -> Float64:
@@ -147,13 +151,17 @@ class Scene:
         tel, g, radius = self.telescope, self.telescope.geometry, self.mission.earth_radius_deg
         cxb, seconds = self.mission.cxb_rate, stop_s - start_s
         earth = self.earth(start_s, stop_s, 10.24)
-        plane = tel.diffuse
+        plane, behind = tel.diffuse, tel.diffuse_outline - tel.diffuse
+        leak = self.mission.response.mask_transparency[:, None, None]
+        whole = plane + leak * behind
         none = np.zeros((0, len(cxb), g.pixels, g.pixels))
         if not reaches_field(g, earth, radius):
-            return cxb[:, None, None] * plane * seconds, none
-        plane = tel.diffuse_visible(visible_sky(g, earth, radius))
+            return cxb[:, None, None] * whole * seconds, none
+        visible = visible_sky(g, earth, radius)
+        plane = tel.diffuse_visible(visible)
+        seen = plane + leak * (tel.outline_visible(visible) - plane)
         albedo = self.mission.albedo[:, None, None]
-        sky = (plane + albedo * (tel.diffuse - plane)) * cxb[:, None, None] * seconds
+        sky = (seen + albedo * (whole - seen)) * cxb[:, None, None] * seconds
         if not any(t.glow for t in self.truths):
             return sky, none
         glows = []
@@ -172,15 +180,15 @@ class Scene:
         sky, glows = self.diffuse(start_s, stop_s)
         seconds = stop_s - start_s
         rates = self.sources.rate * self.seen_s(start_s, stop_s)[:, None]
-        total = sky + np.tensordot(rates.T, self.source_shadows, axes=1)
+        total = sky + np.einsum("na,nazy->azy", rates, self.source_area)
         total += self.particles[:, None, None] * seconds
         if len(glows):
             total = total + glows.sum(axis=0)
-        for truth, shadow in zip(self.truths, self.new_shadows, strict=True):
+        for truth, area in zip(self.truths, self.new_area, strict=True):
             share = self.arrived_share(truth, start_s, stop_s)
             if share > 0.0 and truth.new is not None:
-                total += truth.new.fluence[:, None, None] * (share * shadow)
-        return total
+                total += (share * truth.new.fluence)[:, None, None] * area
+        return total * self.telescope.efficiency
 
     def disturbances(self) -> Iterator[tuple[int, Disturbance]]:
         """Every disturbance with the sequence it belongs to (-1: there at all times)."""
@@ -223,24 +231,25 @@ class Scene:
         for k, truth in enumerate(self.truths):
             if truth.new is not None:
                 share = sum(self.arrived_share(truth, a, b) for a, b in pairwise(edges_s))
-                plane = self.new_shadows[k] * (share * truth.new.fluence[band].sum())
+                plane = np.tensordot(share * truth.new.fluence[band], self.new_area[k, band], axes=1)
                 kind = "signal" if truth.new.cause in TRUE_CAUSES else "artefact"
                 found.append(Part(kind, truth.new.cause, truth.sequence, plane, truth.new.y, truth.new.z))
             if truth.glow is not None:
                 glow = sum(self.diffuse(a, b)[1][k] for a, b in pairwise(edges_s) if len(self.diffuse(a, b)[1]))
                 if isinstance(glow, np.ndarray):
                     found.append(Part("artefact", "earth_limb", truth.sequence, glow[band].sum(axis=0)))
-        quiet = self.telescope.diffuse * (stop - start)
-        cxb = self.mission.cxb_rate[:, None, None]
-        earth = sum(self.diffuse(a, b)[0] for a, b in pairwise(edges_s)) - cxb * quiet
+        leak = self.mission.response.mask_transparency[:, None, None]
+        whole = self.telescope.diffuse + leak * (self.telescope.diffuse_outline - self.telescope.diffuse)
+        quiet = self.mission.cxb_rate[:, None, None] * whole * (stop - start)
+        earth = sum(self.diffuse(a, b)[0] for a, b in pairwise(edges_s)) - quiet
         found.append(Part("artefact", "earth_limb", -1, earth[band].sum(axis=0)))
         seen = sum(self.seen_s(a, b) for a, b in pairwise(edges_s))
-        rates = self.sources.rate[:, band].sum(axis=1) * seen
+        rates = self.sources.rate[:, band] * np.asarray(seen)[:, None]
         faults = [(t.sequence, f) for t in self.truths for f in t.faults]
         for i in range(len(self.sources)):
             own = [(s, f.cause) for s, f in faults if f.number in (-1, int(self.sources.number[i]))]
             sequence, cause = own[-1] if own else (-1, "residual")
-            plane = self.source_shadows[i] * rates[i]
+            plane = np.tensordot(rates[i], self.source_area[i, band], axes=1)
             found.append(Part("source", cause, sequence, plane, float(self.sources.y[i]), float(self.sources.z[i])))
         return found
 
@@ -271,12 +280,11 @@ def build_scene(
     ever = draw_ever(rng, circumstances(mission, middle_s, middle_s))
     criteria = Criteria.draw(rng, config.trigger)
     n = tel.geometry.pixels
-    shadows = [tel.shadow(y, z) * tel.projected_area(y, z) for y, z in zip(sources.y, sources.z, strict=True)]
-    listed = [tel.shadow(y, z) for y, z in zip(sources.catalogue_y, sources.catalogue_z, strict=True)]
-    new = [
-        np.zeros((n, n)) if t.new is None else tel.shadow(t.new.y, t.new.z) * tel.projected_area(t.new.y, t.new.z)
-        for t in truths
-    ]
+    leak = mission.response.mask_transparency
+    lit = [lit_area(tel, y, z, leak) for y, z in zip(sources.y, sources.z, strict=True)]
+    dark = np.zeros((len(leak), n, n))
+    new = [dark if t.new is None else lit_area(tel, t.new.y, t.new.z, leak) for t in truths]
+    listed = tel.shadows(sources.catalogue_y, sources.catalogue_z)
     area = [tel.projected_area(y, z) for y, z in zip(sources.catalogue_y, sources.catalogue_z, strict=True)]
     mask_imager = imager(config.instrument, mask_seed, config.trigger.min_coding)
     return Scene(
@@ -289,8 +297,33 @@ def build_scene(
         criteria,
         mask_seed,
         mission.particle_rate(middle_s),
-        np.array(shadows).reshape(-1, n, n),
-        np.array(new).reshape(-1, n, n),
-        Field(mask_imager, np.array(listed).reshape(-1, n, n)),
+        np.array(lit).reshape(-1, len(leak), n, n),
+        np.array(new).reshape(-1, len(leak), n, n),
+        Field(mask_imager, listed),
+        listed,
         np.array(area).reshape(-1),
+        np.divide(1.0, tel.efficiency, out=np.ones((n, n)), where=tel.efficiency > 0.0),
     )
+
+
+def lit_area(tel: Telescope, y: float, z: float, transparency: Float64) -> Float64:
+    """Area of every pixel that a source lights through holes and, at high energies, through the mask itself.
+
+    Parameters
+    ----------
+    tel : Telescope
+    y, z : float
+        Direction in sky pixels.
+    transparency : float array [atoms]
+        Share of photons that pass the mask along its normal.
+
+    Returns
+    -------
+    float64 array [atoms, 80, 80]
+        cm2.
+    """
+    cm2 = tel.projected_area(y, z)
+    cosine = cm2 * 100.0 / tel.geometry.active_mm**2
+    passed = (transparency ** (1.0 / cosine))[:, None, None]
+    through = tel.shadow(y, z)
+    return cm2 * (through + passed * (tel.outline(y, z) - through))

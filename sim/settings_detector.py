@@ -31,7 +31,9 @@ class Defects(Section):
         "a commissioned trigger does not alert on Sco X-1 in every window",
         ge=0,
     )
-    episode_s: Range = key((300.0, 20000.0), "length of a detector or catalogue episode, log-uniform, s", "assumed", "none")
+    episode_s: Range = key(
+        (300.0, 20000.0), "length of a detector or catalogue episode, log-uniform, s", "assumed", "none"
+    )
     noise_fold_kev: Range = key(
         (2.0, 25.0),
         "e-folding energy of electronic noise, log-uniform, keV",
@@ -49,7 +51,9 @@ class Defects(Section):
     )
     residual_flux: Range = key((0.01, 0.15), "its flux error, log-uniform", "assumed", "none")
     stale_factor: Range = key((1.55, 2.5), "flux over catalogue flux of a stale entry, log-uniform", "assumed", "none")
-    wrong_arcmin: Range = key((15.0, 100.0), "error of a wrong catalogue position, log-uniform, arcmin", "assumed", "none")
+    wrong_arcmin: Range = key(
+        (15.0, 100.0), "error of a wrong catalogue position, log-uniform, arcmin", "assumed", "none"
+    )
     wrong_share: float = key(
         0.5, "share of bad catalogue entries whose position is wrong; else the flux", "assumed", "none", ge=0, le=1
     )
@@ -94,7 +98,9 @@ class Rates(Section):
     """Mean number of events per day that could alert; the trigger decides which do."""
 
     enrich: float = key(1.0, "factor on the rates of grb and unknown_source", "assumed", "1 is nature", ge=0)
-    grb: float = key(0.45, "bursts per day in the field and beside it", "assumed", "40-70 alerted a year, Antier 2016", ge=0)
+    grb: float = key(
+        0.45, "bursts per day in the field and beside it", "assumed", "40-70 alerted a year, Antier 2016", ge=0
+    )
     unknown_source: float = key(0.12, "new Galactic sources per day", "assumed", "none", ge=0)
     outburst: float = key(0.4, "known-source outbursts per day", "assumed", "hundreds of alerts a year", ge=0)
     residual: float = key(0.35, "badly subtracted sources per day", "assumed", "hundreds of false alerts", ge=0)

@@ -25,11 +25,14 @@ class Trigger(Section):
         7, "image exposures of 20.48 x 2^k s, k below this", "published", "arXiv:2208.12767: 20 s to 20 min", ge=1, le=7
     )
     crt_scales: int = key(
-        12, "count-rate windows of 10 ms x 2^n, n below this", "published", "arXiv:1411.7810: 10 ms to 20 s", ge=0, le=12
+        12,
+        "count-rate windows of 10 ms x 2^n, n below this",
+        "published",
+        "arXiv:1411.7810: 10 ms to 20 s",
+        ge=0,
+        le=12,
     )
-    crt_threshold: float = key(
-        6.5, "count-rate excess that asks for an image, sigma", "assumed", "none", gt=0
-    )
+    crt_threshold: float = key(6.5, "count-rate excess that asks for an image, sigma", "assumed", "none", gt=0)
     crt_cycle_s: float = key(
         2.56, "the best count-rate excess of each cycle is imaged, s", "assumed", "about one image per second", gt=0
     )
@@ -60,9 +63,7 @@ class Trigger(Section):
     exclusion_px: Range = key(
         (0.0, 3.0), "radius about known sources without new alerts, uniform per event, sky px", "assumed", "none"
     )
-    exclusion_share: float = key(
-        0.85, "share of events with such an exclusion in force", "assumed", "none", ge=0, le=1
-    )
+    exclusion_share: float = key(0.85, "share of events with such an exclusion in force", "assumed", "none", ge=0, le=1)
     outburst_excess: float = key(
         1.0, "excess over the catalogue flux at which a known source alerts", "assumed", "none", ge=0
     )
@@ -73,7 +74,11 @@ class Trigger(Section):
         1.5, "largest subtracted flux over catalogue flux", "assumed", "so that outbursts survive", ge=1
     )
     sequence_s: float = key(
-        655.36, "a sequence ends this long after its first alert, s", "assumed", "not-slewing is published after 8 min", gt=0
+        655.36,
+        "a sequence ends this long after its first alert, s",
+        "assumed",
+        "not-slewing is published after 8 min",
+        gt=0,
     )
     sequence_alerts: int = key(
         34, "most alerts in a sequence", "published", "GCN 44870: the longest sequence told of", ge=1

@@ -99,7 +99,7 @@ class _Forecast:
 
     def _highest(self, plane: Float64) -> float:
         """Highest SNR of a plane over a background of one count per pixel."""
-        snr = self._imager.balanced(self._imager.flattened(plane)) / self._noise
+        snr = self._imager.balanced_alone(self._imager.flattened(plane)[None])[0] / self._noise
         return float(np.abs(snr[self._imager.valid]).max())
 
     def _point_source(self, truth: Truth) -> Float64:
