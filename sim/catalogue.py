@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.sim.settings_instrument import Instrument
 from slewguard.sim.pointing import Pointing, to_sky_px, unit_vector
+from slewguard.sim.settings_instrument import Instrument
 from slewguard.sim.settings_orbit import Catalogue
 from slewguard.subimages.errors import BadInput
 

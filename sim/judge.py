@@ -79,9 +79,7 @@ def judge(
         worst = max(lefts, key=lambda item: item[1])[0]
         away = distance(worst.y, worst.z)
         cause = worst.cause
-        if cause == "stale_catalogue" and away > _NEAR_PX / 2:
-            cause = "coding_noise"
-        elif cause == "residual" and away > _NEAR_PX:
+        if (cause == "stale_catalogue" and away > _NEAR_PX / 2) or (cause == "residual" and away > _NEAR_PX):
             cause = "coding_noise"
         key = cause, worst.sequence
         shares[key] = shares.get(key, 0.0) + sum(value for _, value in lefts)

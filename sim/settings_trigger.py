@@ -95,12 +95,6 @@ class Trigger(Section):
                 raise ValueError(f"{name} must be a multiple of 10 ms")
         return self
 
-    @property
-    def atoms_kev(self) -> tuple[tuple[float, float], ...]:
-        """Energy intervals between the edges of all bands, in order of energy; every band is a sum of some."""
-        edges = sorted({edge for band in self.bands_kev for edge in band})
-        return tuple(zip(edges, edges[1:], strict=False))
-
     def window_s(self, scale: int) -> float:
         """Length of the image exposure of a scale, s."""
         return self.short_window_s * 2**scale

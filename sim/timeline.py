@@ -18,7 +18,7 @@ from slewguard.sim.exposures import LightCurve4, Window, image_windows
 from slewguard.sim.mission import Mission, mission
 from slewguard.sim.onboard import Alert, count_rates, observe
 from slewguard.sim.pointing import Pointing, to_world
-from slewguard.sim.population import DAY_S, draw_truth
+from slewguard.sim.population import draw_truth
 from slewguard.sim.scene import Scene, Truth, build_scene
 from slewguard.sim.settings_trigger import TICK_S
 from slewguard.sim.skip import worth_imaging
