@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def draw_light_curve(rng: np.random.Generator, scene: Scene, start: int, stop: i
     edges = [start, *range((start // short + 1) * short, stop, short), stop]
     without = scene.without_transients()
     expected = np.empty((stop - start, len(scene.mission.cxb_rate), 4))
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         steady = quadrants(without.expected(a * TICK_S, b * TICK_S)) / (b - a)
         expected[a - start : b - start] = steady
     for truth, area in zip(scene.truths, scene.new_area, strict=True):
@@ -127,8 +128,9 @@ class Exposer:
         expected = self.scene.expected(start * TICK_S, stop * TICK_S)
         totals = next((t for c in self.light_curves if (t := c.totals(start, stop)) is not None), None)
         drawn = self.rng.poisson(expected) if totals is None else spread(self.rng, expected, totals)
-        arrived = self.scene.arrived(start * TICK_S, stop * TICK_S)
-        self._sums.append(self._sums[-1] + drawn + np.asarray(arrived).astype(np.int64))
+        arrived = np.asarray(self.scene.arrived(start * TICK_S, stop * TICK_S))
+        total: Counts = self._sums[-1] + drawn + arrived.astype(np.int64)
+        self._sums.append(total)
 
 
 def spread(rng: np.random.Generator, expected: Float64, totals: Counts) -> Counts:

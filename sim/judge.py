@@ -23,7 +23,8 @@ from slewguard.subimages.contract import FALSE, TRUE, UNCLEAR
 Float64 = NDArray[np.float64]
 TRUTH_PX = 2.5
 """An alert this near to a source is that source's (more than the PSF's half width, 1.5 sky pixels)."""
-_NEAR_PX = 12.0
+_SEEN_WITHIN_PX = {"stale_catalogue": 6.0, "residual": 12.0}
+"""What a source leaves behind is told by this cause near it, as coding noise farther off (sky pixels)."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def judge(
         return float(np.hypot(z - peak.row, y - peak.column))
 
     shares: dict[tuple[str, int], float] = {}
-    lefts = []
+    lefts: list[tuple[Part, float]] = []
     for part in parts:
         if part.kind == "artefact":
             key = part.cause, part.sequence

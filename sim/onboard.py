@@ -85,7 +85,7 @@ def observe(
 def image(exposer: Exposer, windows: Sequence[Window]) -> list[Alert]:
     """Image and search some windows; those that alert are judged."""
     scene = exposer.scene
-    mission, view = scene.mission, scene.field
+    mission, view = scene.mission, scene.view
     bands = mission.response.bands
     counts = np.stack([exposer.counts(w, bands[w.band]) for w in windows]) * scene.correction
     seconds = np.stack([scene.seen_s(w.start * TICK_S, w.stop * TICK_S) for w in windows])

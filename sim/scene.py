@@ -99,7 +99,7 @@ class Scene:
     """cm2 of every pixel that each known source lights in each energy interval, float64 [n, atoms, 80, 80]."""
     new_area: Float64
     """The same for the new source of each truth, 0 where it has none, float64 [truths, atoms, 80, 80]."""
-    field: Field
+    view: Field
     """Onboard view: imager with the shadows at the catalogue positions."""
     catalogue_shadows: Float64
     """Lit share of every pixel for the catalogue positions, float64 [n, 80, 80]."""

@@ -99,7 +99,7 @@ class Rates(Section):
 
     enrich: float = key(1.0, "factor on the rates of grb and unknown_source", "assumed", "1 is nature", ge=0)
     grb: float = key(
-        0.45, "bursts per day in the field and beside it", "assumed", "40-70 alerted a year, Antier 2016", ge=0
+        0.8, "bursts per day in the field, faint ones included", "assumed", "40-70 alerted a year, Antier 2016", ge=0
     )
     unknown_source: float = key(0.12, "new Galactic sources per day", "assumed", "none", ge=0)
     outburst: float = key(0.4, "known-source outbursts per day", "assumed", "hundreds of alerts a year", ge=0)

@@ -53,9 +53,9 @@ class _Forecast:
         self._bands = scene.mission.response.bands
         self._quiet = np.array([scene.mission.quiet_rate[b].sum() for b in self._bands])
         flat = scene.telescope.diffuse / scene.telescope.diffuse.mean()
-        self._patterns: list[list[tuple[Float64, Float64]]] = []
+        self._patterns: list[list[tuple[Float64 | float, Float64]]] = []
         for truth in scene.truths:
-            patterns = []
+            patterns: list[tuple[Float64 | float, Float64]] = []
             for d in truth.disturbances:
                 if d.efficiency is not None:
                     weights = scene.mission.quiet_rate * d.spectrum
