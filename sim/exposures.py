@@ -129,7 +129,7 @@ class Exposer:
         totals = next((t for c in self.light_curves if (t := c.totals(start, stop)) is not None), None)
         drawn = self.rng.poisson(expected) if totals is None else spread(self.rng, expected, totals)
         arrived = np.asarray(self.scene.arrived(start * TICK_S, stop * TICK_S))
-        total: Counts = self._sums[-1] + drawn + arrived.astype(np.int64)
+        total: Counts = np.add(self._sums[-1], drawn + arrived.astype(np.int64))
         self._sums.append(total)
 
 

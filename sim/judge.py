@@ -80,7 +80,7 @@ def judge(
         worst = max(lefts, key=lambda item: item[1])[0]
         away = distance(worst.y, worst.z)
         cause = worst.cause
-        if (cause == "stale_catalogue" and away > _NEAR_PX / 2) or (cause == "residual" and away > _NEAR_PX):
+        if away > _SEEN_WITHIN_PX.get(cause, np.inf):
             cause = "coding_noise"
         key = cause, worst.sequence
         shares[key] = shares.get(key, 0.0) + sum(value for _, value in lefts)

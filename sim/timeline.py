@@ -1,7 +1,8 @@
 """The mission time line: a Poisson process of events per cause, and the labelled alerts of one event.
 
 Only exposures in which an event could alert are simulated (:mod:`slewguard.sim.skip`);
-:mod:`slewguard.sim.cadence` leaves none out. An event is drawn whole from its own counter-based generator, so it is the same in any shard and any order.
+:mod:`slewguard.sim.cadence` leaves none out. An event is drawn whole from its own counter-based generator, so it is
+the same in any shard and any order.
 """
 
 from __future__ import annotations
