@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from scipy.signal import correlate2d
+from scipy.optimize import lsq_linear
+from scipy.signal import correlate, correlate2d
 
 from slewguard.sim.config import Instrument, SimConfig
 from slewguard.sim.events import quiet_rate
-from slewguard.sim.imaging import Imager, imager
+from slewguard.sim.imaging import Field, Imager, imager
 from slewguard.sim.instrument import Telescope
+from slewguard.sim.ladder import climb
 from slewguard.sim.sky import crab_flux, cxb_flux
 from slewguard.sim.trigger import sub_pixel
 
@@ -165,3 +167,105 @@ def test_particles_add_to_the_quiet_rate(camera: Imager) -> None:
     tel = camera.telescope
     extra = quiet_rate(CONFIG, tel).sum() - (tel.diffuse * cxb_flux(5, 20)).sum()
     assert extra == pytest.approx(0.05 * 6400 * 15 / 116, rel=1e-9)
+
+
+def exact_maps(camera: Imager, counts: np.ndarray, model: np.ndarray, cross_term: bool) -> tuple[np.ndarray, ...]:
+    """SNR, S and V of the formulae in double precision, one correlation per term."""
+    m = camera.telescope.transmission
+    open_, shaded, ones = m, 1.0 - m, np.ones((80, 80))
+
+    def on_sky(kernel: np.ndarray, plane: np.ndarray) -> np.ndarray:
+        return correlate(kernel, plane, mode="full", method="fft")
+
+    with np.errstate(all="ignore"):
+        b = on_sky(open_, ones) / on_sky(shaded, ones)
+        s = on_sky(open_, counts - model) - b * on_sky(shaded, counts - model)
+        v = on_sky(open_**2, counts) + b**2 * on_sky(shaded**2, counts)
+        if cross_term:
+            v -= 2 * b * on_sky(open_ * shaded, counts)
+        snr = s / np.sqrt(v)
+    return tuple(np.where(camera.valid, x, np.nan) for x in (snr, s, v))
+
+
+def crowded(camera: Imager, rng: np.random.Generator, k: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Counts of k exposures of a field of n sources, their shadows, and the counts of a fully lit pixel."""
+    y, z = rng.uniform(30, 168, (2, n))
+    shadows = camera.telescope.shadows(y, z)
+    lit = rng.uniform(0.2, 4.0, (k, n)) * 0.16 * crab_flux(5, 20) * SECONDS
+    return rng.poisson(cxb(camera) + np.tensordot(lit, shadows, axes=1)).astype(float), shadows, lit
+
+
+@pytest.mark.parametrize("cross_term", [True, False])
+def test_maps_of_a_field_against_the_formulae(cross_term: bool) -> None:
+    camera, rng = imager(Instrument(variance_cross_term=cross_term), 1, 0.05), np.random.default_rng(11)
+    counts, shadows, lit = crowded(camera, rng, 3, 7)
+    field = Field(camera, shadows)
+    amplitudes, background = field.fit(counts, 2 * lit)
+    model = background + np.tensordot(amplitudes, shadows, axes=1)
+    for maps in (field.sky_maps(counts, amplitudes), camera.sky_maps(counts, model)):
+        for k in range(3):
+            snr, s, v = exact_maps(camera, counts[k], model[k], cross_term)
+            # Single precision: 2^-24 times the square root of the some 20 roundings of a transform, of the largest
+            # sum that is formed (M * D, a third of all counts), against sigmas of the square root of that sum.
+            assert np.nanmax(np.abs(maps.snr[k] - snr)) < 2e-3
+            assert np.nanmax(np.abs(maps.balanced[k] - s)) < 2e-6 * counts[k].sum()
+            assert np.nanmax(np.abs(maps.variance[k] / v - 1)) < 1e-3
+            assert np.array_equal(np.isnan(maps.snr[k]), ~camera.valid)
+            assert maps[k].snr.dtype == np.float32
+
+
+def test_without_the_cross_term_blank_maps_scatter_less() -> None:
+    camera = imager(Instrument(variance_cross_term=False), 1, 0.05)
+    rng = np.random.default_rng(12)
+    std = [np.nanstd(image(camera, rng.poisson(cxb(camera)).astype(float))) for _ in range(10)]
+    # Reference recipe, section 2.1: 0.91 without it.
+    assert np.mean(std) == pytest.approx(0.91, abs=0.02)
+
+
+def test_fit_against_bounded_least_squares(camera: Imager) -> None:
+    rng = np.random.default_rng(13)
+    counts, shadows, lit = crowded(camera, rng, 4, 5)
+    seen = np.ones((4, 5), dtype=bool)
+    seen[1, 2] = seen[2, :] = False
+    limits = lit * np.array([10.0, 10.0, 10.0, 0.5, 10.0])
+    amplitudes, background = Field(camera, shadows).fit(counts, limits, seen)
+    for k in range(4):
+        used = np.flatnonzero(seen[k])
+        design = np.vstack([camera.polynomial, shadows[used].reshape(-1, 6400)]).T
+        low = np.r_[np.full(6, -np.inf), np.zeros(len(used))]
+        want = lsq_linear(design, counts[k].ravel(), (low, np.r_[np.full(6, np.inf), limits[k, used]]), tol=1e-12).x
+        assert amplitudes[k, used] == pytest.approx(want[6:], rel=1e-4)
+        assert not amplitudes[k, ~seen[k]].any()
+        assert np.allclose(background[k].ravel(), want[:6] @ camera.polynomial, rtol=1e-4)
+
+
+def test_a_source_outside_the_field_is_left_alone(camera: Imager) -> None:
+    counts = np.random.default_rng(14).poisson(cxb(camera), (2, 80, 80)).astype(float)
+    amplitudes, _ = Field(camera, camera.telescope.shadows(np.array([400.0]), np.array([99.0]))).fit(
+        counts, np.full((2, 1), 100.0)
+    )
+    assert amplitudes == pytest.approx(0.0, abs=1e-6)
+
+
+def test_ladder_equals_every_window_on_its_own(camera: Imager) -> None:
+    rng = np.random.default_rng(15)
+    shadows = camera.telescope.shadows(*rng.uniform(40, 150, (2, 3)))
+    field, bands = Field(camera, shadows), [(0, 2), (1, 3), (1, 4), (3, 4)]
+    counts = rng.poisson(0.3 * cxb(camera) + 2.0 * shadows.sum(axis=0), (7, 4, 80, 80)).astype(float)
+    limits = rng.uniform(1.0, 6.0, (7, 4, 3))
+    factors = np.array([1.0, 0.98, 1.05])
+    rungs = list(climb(field, counts, limits, bands, first=5, scales=3, factors=factors))
+    # Windows 5 to 11 on the absolute grid hold 7 short ones, 6-7, 8-9, 10-11 and 8-11.
+    assert [(r.first, r.scale) for r in rungs] == [
+        *[(5, 0), (6, 0), (7, 0), (6, 1), (8, 0), (9, 0), (8, 1), (10, 0), (11, 0), (10, 1), (8, 2)]
+    ]
+    for rung in rungs:
+        window = slice(rung.first - 5, rung.first - 5 + 2**rung.scale)
+        for band, (low, high) in enumerate(bands):
+            whole = counts[window, low:high].sum(axis=(0, 1))[None]
+            fitted, _ = field.fit(whole, limits[window, band].sum(axis=0)[None])
+            want = field.sky_maps(whole, fitted * factors)
+            assert np.array_equal(rung.counts[band], whole[0])
+            assert np.allclose(rung.amplitudes[band], fitted[0] * factors)
+            # Sums of single-precision maps against the map of the sum.
+            assert np.nanmax(np.abs(rung.maps.snr[band] - want.snr[0])) < 2e-3
