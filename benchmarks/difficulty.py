@@ -92,13 +92,16 @@ def run(path: Path, splits: int, large: int, epochs: int | None, workers: int, s
     triggers = labelled(path)
     draws = [talk_draw(triggers, np.random.default_rng([seed, i])) for i in range(splits)]
     draws.append(large_draw(triggers, large, seed))
-    tasks = [_Task(name, i, seed, epochs, *draws[i]) for name in (*NETWORKS, *FEATURE_MODELS) for i in range(splits)]
-    tasks += [_Task(name, splits, seed, epochs, *draws[splits]) for name in FEATURE_MODELS]
+    # The short ones first, so that something is seen soon.
+    tasks = [_Task(name, i, seed, epochs, *draws[i]) for i in range(splits + 1) for name in FEATURE_MODELS]
+    tasks += [_Task(name, i, seed, epochs, *draws[i]) for i in range(splits) for name in NETWORKS]
     found: dict[tuple[str, int], NDArray[np.float64]] = {}
     with multiprocessing.get_context("spawn").Pool(workers, _open, (path,)) as pool:
         for done, (name, i, score) in enumerate(pool.imap_unordered(_score, tasks), 1):
             found[name, i] = score
-            print(f"{done}/{len(tasks)}  {name}  {time.monotonic() - start:.0f} s", flush=True)
+            right = ((score >= 0) == (triggers.label[draws[i][1]] == TRUE)).mean()
+            seconds = time.monotonic() - start
+            print(f"{done}/{len(tasks)}  split {i + 1}  {name}  accuracy {right:.3f}  {seconds:.0f} s", flush=True)
 
     def row(name: str, which: range) -> dict[str, Any]:
         tested = [_tested(triggers, draws[i][1], found[name, i]) for i in which]

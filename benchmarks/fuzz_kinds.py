@@ -24,7 +24,8 @@ from slewguard.export.model import IntegerModel
 from slewguard.export.onnx_file import read_onnx, write_onnx
 from slewguard.export.package import open_model
 from slewguard.export.planes import PlaneRule
-from slewguard.export.tflite_file import read_tflite, write_tflite
+from slewguard.export.tflite_file import write_tflite
+from slewguard.export.tflite_read import read_tflite
 from slewguard.export.verdict import VerdictRule
 from slewguard.subimages import COLUMNS, SIDE, BadInput, TriggerSet, read_triggers, write_triggers
 

@@ -36,43 +36,74 @@ def say(line: str) -> None:
     click.echo(line, err=True)
 
 
+class _Pace:
+    """How fast work goes; what was done before the first call was done by an earlier run."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._first: tuple[float, int] | None = None
+
+    def __call__(self, done: int, total: int) -> str:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now, done
+        seconds, fresh = now - self._first[0], done - self._first[1]
+        if not (seconds > 0 and fresh > 0):
+            return ""
+        rate = fresh / seconds
+        return f"{rate:.3g} {self._unit}/s, {_duration((total - done) / rate)} left"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
 @contextmanager
-def progress(label: str) -> Iterator[Progress]:
+def progress(label: str, unit: str = "") -> Iterator[Progress]:
     """Show the progress of long work: a bar on a terminal, else a plain line every ten seconds.
 
     Parameters
     ----------
     label : str
         What is being done.
+    unit : str
+        What is counted. Where it is given, the rate and the remaining time are shown, and the first call tells
+        what an earlier run had done.
 
     Yields
     ------
     callable (done, total)
     """
+    pace = _Pace(unit)
     if sys.stderr.isatty():
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            ProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as Bar
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
+        left: ProgressColumn = TextColumn("{task.fields[pace]}") if unit else TimeRemainingColumn()
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), left)
         with Bar(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(label, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            task = bar.add_task(label, total=None, pace="")
+            yield lambda done, total: bar.update(task, completed=done, total=total, pace=pace(done, total))
         return
     started = last = time.monotonic()
 
     def line(done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
+        speed = pace(done, total)
         if now - last >= 10:
             last = now
-            say(f"{label}: {done}/{total} after {now - started:.0f} s")
+            say(f"{label}: {done}/{total} after {now - started:.0f} s" + (f", {speed}" if unit and speed else ""))
 
     yield line
     if time.monotonic() - started >= 2:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from slewguard.export import onnx_file, tflite_file
 from slewguard.export.execute import run, run_layers
+from slewguard.export.layers import TIE_FREE
 from slewguard.export.model import IntegerModel
 from slewguard.subimages.errors import BadInput
 
@@ -50,6 +51,17 @@ class VerdictBackend(Protocol):
 
     def verdicts(self, planes: NDArray[np.int8]) -> NDArray[np.uint8]:
         """Verdicts uint8 [N] (:class:`slewguard.subimages.Verdict`) for planes int8 [N, 3, 56, 56]."""
+        ...
+
+
+@runtime_checkable
+class SequenceBackend(Protocol):
+    """An engine that also runs the sequence rule, as generated C does."""
+
+    def sequence_verdicts(
+        self, planes: NDArray[np.int8], sequence: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Verdicts and reasons uint8 [N] for planes int8 [N, 3, 56, 56], each sequence's looks in their order."""
         ...
 
 
@@ -200,10 +212,21 @@ ENGINES: Mapping[str, Factory] = {
 optimised, reference) of tflite-runtime and of its successor ai-edge-litert."""
 
 
+ARITHMETIC_OF: Mapping[str, str] = {
+    "ort": "rne",
+    "litert": "rne",
+    **dict.fromkeys(("tflite-ref", "litert-ref"), "double"),
+    **dict.fromkeys(("tflite", "tflite-builtin"), "double_mixed"),
+    "litert-builtin": "double_up",
+}
+"""Which arithmetic an engine requantises in, found on tflite-runtime 2.14, ai-edge-litert 2.3 and onnxruntime 1.31; for
+a tie-free model it makes no difference. tflite-runtime's default delegate leaves int8 to the optimised kernels."""
+
+
 def open_backends(
     model: IntegerModel, names: Iterable[str] | None = None, extra: Mapping[str, Factory] | None = None
 ) -> list[tuple[str, Backend | str]]:
-    """Load a model into engines.
+    """Load a model into engines; one that is not tie-free into those that compute in its arithmetic alone.
 
     Parameters
     ----------
@@ -229,6 +252,10 @@ def open_backends(
     for name in factories if names is None else names:
         if name not in factories:
             raise BadInput(f"unknown engine {name!r}, expected one of {', '.join(factories)}")
+        own = ARITHMETIC_OF.get(name, model.arithmetic if name == "numpy" else TIE_FREE)
+        if model.arithmetic not in (TIE_FREE, own):
+            opened.append((name, f"does not compute in the arithmetic {model.arithmetic!r} of the model"))
+            continue
         try:
             opened.append((name, factories[name](model)))
         except (EngineUnavailable, ImportError) as error:

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.export.backends import Backend, Refusal, VerdictBackend
+from slewguard.export.backends import Backend, Refusal, SequenceBackend, VerdictBackend
 from slewguard.export.execute import run_layers
 from slewguard.export.model import IntegerModel
 from slewguard.export.planes import N_PLANES, Q_MAX
 from slewguard.subimages.contract import SIDE
 
 _CHUNK = 64
+LOOKS = 3
+"""Inputs in a row that are taken as the looks at one event."""
 SHIPPED = "score of the shipped file"
 
 
@@ -37,7 +39,8 @@ class ConformanceRow:
     bytes_compared, bytes_different : int
         Over all layers and the score of the shipped file.
     verdict_flips : int
-        Sub-images on which the verdict differs from that of the specification.
+        Sub-images on which the verdict differs from that of the specification, alone or as looks of a sequence; an
+        engine that runs the sequence rule itself must give the reasons too.
     layers : dict of str to int
         Different bytes of each layer.
     """
@@ -139,12 +142,18 @@ def _compare(
     right_score = expected[-1][:, 0, 0, 0].astype(np.int8)
     score = backend.score(planes)
     row.count(SHIPPED, score, right_score)
-    verdict, _ = model.verdict.verdicts(planes, right_score)
-    if isinstance(backend, VerdictBackend):
-        found_verdict = backend.verdicts(planes)
+    rule, reason = model.verdict, model.verdict.reasons(model.verdict.count(planes))
+    alone, looks = np.arange(len(planes)), np.arange(len(planes)) // LOOKS
+    verdict, in_sequence = (rule.decide_looks(right_score, reason, sequence) for sequence in (alone, looks))
+    judges: VerdictBackend | None = backend if isinstance(backend, VerdictBackend) else None
+    found = judges.verdicts(planes) if judges else rule.decide_looks(score, reason, alone)
+    row.verdict_flips += int((found != verdict).sum())
+    if isinstance(backend, SequenceBackend):
+        found, found_reason = backend.sequence_verdicts(planes, looks)
+        row.verdict_flips += int((found_reason != reason).sum())
     else:
-        found_verdict, _ = model.verdict.verdicts(planes, score)
-    row.verdict_flips += int((found_verdict != verdict).sum())
+        found = rule.decide_looks(score, reason, looks)
+    row.verdict_flips += int((found != in_sequence).sum())
 
 
 def adversarial_planes(seed: int, level: int = 16) -> NDArray[np.int8]:

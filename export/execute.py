@@ -1,36 +1,47 @@
 """The numpy executor: the integer model as a dozen lines of arithmetic, which is the specification.
 
-Numbers are kept in int32 throughout; the accumulator bounds of :class:`slewguard.export.model.Layer` prove that
-nothing overflows.
+Accumulators are int32; the bounds of :class:`slewguard.export.layers.Layer` prove that nothing overflows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.export.model import IntegerModel, Layer
+from slewguard.export import rounding
+from slewguard.export.layers import TIE_FREE, Layer, MaxPool
+from slewguard.export.model import IntegerModel
 from slewguard.export.planes import make_planes
+from slewguard.export.powers import Scales, layer_scales
 from slewguard.subimages.contract import TriggerSet
 from slewguard.subimages.verdict import Judgement
 
 _CHUNK = 64
 
 
-def run_layer(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
-    """Output of one layer.
+def run_layer(layer: Layer | MaxPool, x: NDArray[Any]) -> NDArray[Any]:
+    """Output of one layer of a tie-free model.
 
     Parameters
     ----------
-    layer : Layer
+    layer : Layer or MaxPool
     x : int8 or uint8 array [N, in, rows, columns]
 
     Returns
     -------
     int8 or uint8 array [N, out, rows, columns]
     """
+    if isinstance(layer, MaxPool):
+        return largest(layer, x)
+    acc, shift = accumulate(layer, x), layer.shift.astype(np.int32)[:, None, None]
+    return np.clip((acc + (1 << (shift - 1))) >> shift, layer.lo, layer.hi).astype(layer.dtype)
+
+
+def accumulate(layer: Layer, x: NDArray[Any]) -> NDArray[np.int32]:
+    """Accumulators of a convolution, int32 [N, out, rows, columns]."""
     out, rows, columns = layer.out_shape((x.shape[1], x.shape[2], x.shape[3]))
     top, bottom, left, right = layer.pad
     padded = np.pad(x.astype(np.int32), ((0, 0), (0, 0), (top, bottom), (left, right)))
@@ -40,9 +51,36 @@ def run_layer(layer: Layer, x: NDArray[Any]) -> NDArray[Any]:
         tap = padded[:, :, i :: layer.stride, j :: layer.stride][:, :, :rows, :columns]
         acc += weights[:, 0, i, j, None, None] * tap if layer.depthwise else _mix(weights[:, :, i, j], tap)
     acc += layer.bias[:, None, None]
-    shift = layer.shift.astype(np.int32)[:, None, None]
-    rounded = (acc + (1 << (shift - 1))) >> shift
-    return np.clip(rounded, layer.lo, layer.hi).astype(layer.dtype)
+    return acc
+
+
+def largest(layer: MaxPool, x: NDArray[Any]) -> NDArray[Any]:
+    """Largest value of each block."""
+    channels, rows, columns = layer.out_shape((x.shape[1], x.shape[2], x.shape[3]))
+    size = layer.size
+    blocks = x[:, :, : rows * size, : columns * size].reshape(len(x), channels, rows, size, columns, size)
+    return np.asarray(blocks.max(axis=(3, 5)))
+
+
+def requantiser(layer: Layer, scales: Scales, arithmetic: str) -> Callable[[NDArray[np.int32]], NDArray[Any]]:
+    """Function from accumulators [N, out, rows, columns] to outputs, for a model that is not tie-free.
+
+    Parameters
+    ----------
+    layer : Layer
+    scales : Scales
+        Of the layer.
+    arithmetic : str
+        One of :data:`slewguard.export.layers.ARITHMETICS`, but not ``tie_free``.
+    """
+    if arithmetic == "rne":
+        scale = scales.single()[:, None, None]
+        return lambda acc: rounding.rne(acc.astype(np.int64), scale, layer.lo, layer.hi).astype(layer.dtype)
+    q, e = (part[:, None, None] for part in rounding.quantise_multiplier(scales.real()))
+    if arithmetic == "double_mixed":
+        arithmetic = "double" if layer.depthwise else "double_up"
+    rounded = {"single": rounding.single, "double": rounding.double, "double_up": rounding.double_up}[arithmetic]
+    return lambda acc: rounded(acc.astype(np.int64), q, e, layer.lo, layer.hi).astype(layer.dtype)
 
 
 def _mix(weights: NDArray[np.int32], x: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -70,8 +108,12 @@ def run_layers(model: IntegerModel, planes: NDArray[np.int8]) -> list[NDArray[An
     """
     outputs: list[NDArray[Any]] = []
     x: NDArray[Any] = planes
+    scales = iter(layer_scales(model)) if model.arithmetic != TIE_FREE else iter(())
     for layer in model.layers:
-        x = run_layer(layer, x)
+        if isinstance(layer, MaxPool) or model.arithmetic == TIE_FREE:
+            x = run_layer(layer, x)
+        else:
+            x = requantiser(layer, next(scales), model.arithmetic)(accumulate(layer, x))
         outputs.append(x)
     return outputs
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slewguard.export.execute import run_layer
-from slewguard.export.model import IntegerModel, Layer
+from slewguard.export.layers import MAX_RECTIFIED, Layer, MaxPool
+from slewguard.export.model import IntegerModel
 from slewguard.export.planes import PlaneRule
 from slewguard.export.verdict import VerdictRule
 from slewguard.subimages.contract import SIDE
@@ -22,10 +23,10 @@ from slewguard.subimages.contract import SIDE
 
 @dataclass(frozen=True)
 class LayerShape:
-    """One row of an architecture: a convolution, its channels, kernel, stride and padding."""
+    """One row of an architecture: a convolution, its channels, kernel, stride and padding; or a maximum of blocks."""
 
     name: str
-    op: Literal["conv2d", "depthwise_conv2d"]
+    op: Literal["conv2d", "depthwise_conv2d", "max_pool2d"]
     inputs: int
     outputs: int
     kernel: int
@@ -48,6 +49,17 @@ FLIGHT = (
 )
 """3,689 parameters and 361,848 multiply-accumulates."""
 
+HANDMADE = (
+    LayerShape("conv0", "conv2d", 3, 32, 3, 1, _SAME),
+    LayerShape("pool1", "max_pool2d", 32, 32, 2, 2),
+    LayerShape("conv2", "conv2d", 32, 64, 3, 1, _SAME),
+    LayerShape("pool3", "max_pool2d", 64, 64, 2, 2),
+    LayerShape("dense4", "conv2d", 64, 128, SIDE // 4),
+    LayerShape("score", "conv2d", 128, 1, 1),
+)
+"""The handmade net of Hubert & Schanne (Caen, November 2025). Its mask channel is the known-source plane less the
+no-data plane, so that a weight of it stands twice: 1,625,281 parameters here for its 1,624,993."""
+
 
 def random_model(seed: int, shapes: tuple[LayerShape, ...] = FLIGHT) -> IntegerModel:
     """Build a model with random weights whose activations use their range.
@@ -60,11 +72,18 @@ def random_model(seed: int, shapes: tuple[LayerShape, ...] = FLIGHT) -> IntegerM
     """
     rng = np.random.default_rng(seed)
     x: NDArray[Any] = np.clip(rng.normal(0, 16, size=(16, 3, SIDE, SIDE)), -127, 127).astype(np.int8)
-    layers: list[Layer] = []
+    layers: list[Layer | MaxPool] = []
     for shape in shapes:
+        if shape.op == "max_pool2d":
+            pool = MaxPool(shape.name, shape.kernel, layers[-1].lo, layers[-1].hi, layers[-1].out_log2)
+            layers.append(pool)
+            x = run_layer(pool, x)
+            continue
         inner = 1 if shape.op == "depthwise_conv2d" else shape.inputs
         size = (shape.outputs, inner, shape.kernel, shape.kernel)
-        weights = (2 * np.clip(np.rint(rng.normal(0, 12, size=size)), -31, 31)).astype(np.int8)
+        # A dense layer with larger ones would leave the range of its accumulator.
+        spread = min(12.0, MAX_RECTIFIED / (510 * inner * shape.kernel**2))
+        weights = (2 * np.clip(np.rint(rng.normal(0, spread, size=size)), -31, 31)).astype(np.int8)
         signed = shape is shapes[-1]
         rms = np.sqrt((x.astype(float) ** 2).mean() * (weights.astype(float) ** 2).sum(axis=(1, 2, 3)))
         # Three times the rms fills the range; a shift of at least 2 keeps the layer tie-free.

@@ -56,11 +56,12 @@ def model_card(model: IntegerModel, run: Mapping[str, Any], proof: Proof) -> str
         "## Limits",
         _LIMITS.rstrip(),
         "## Model",
-        f"{len(model.layers)} integer convolutions, {model.parameters:,} parameters, {model.macs:,} "
+        f"{len(model.convolutions)} integer convolutions, {model.parameters:,} parameters, {model.macs:,} "
         f"multiply-accumulates. SHA-256 `{model.sha256}`.",
-        f"Veto if score < {rule.t_veto}, confirm if score > {rule.t_confirm}; abstain below {rule.min_valid} pixels "
+        f"Of the highest score so far in a sequence: veto if it is < {rule.t_veto}, from usable look {rule.first_look} "
+        f"on, confirm if it is > {rule.t_confirm}; abstain below {rule.min_valid} pixels "
         f"with data, below a quantised trigger SNR of {rule.min_trigger} or above {rule.max_saturated} saturated "
-        "pixels.",
+        f"pixels{', and on sub-images unlike those of the calibration (`unfamiliar`)' if rule.familiar else ''}.",
         "The specification, the C code and the arithmetics of onnxruntime, XNNPACK and TensorFlow Lite's own kernels "
         f"give the same bytes: proved over {proof.accumulators:,} accumulators of {len(proof.rows)} channels "
         "(`proof.json`).",

@@ -11,6 +11,9 @@ Weights are written as they stand in the model, not doubled: with even weights o
 of products is at most 2 * 255 * 62 = 31,620 < 2^15, so that the ``vpmaddubsw`` kernels that onnxruntime uses on
 AVX2 machines without VNNI, which saturate a pair sum at 16 bits, compute the exact sum.
 
+A maximum of blocks works on the quantised bytes as they are. Models that are not tie-free are written in the same form,
+with their own scales.
+
 What a graph cannot hold (planes, verdict rule, certificate, hash) is carried as JSON in the metadata under the
 key ``slewguard``; the layers are read from the graph alone.
 """
@@ -22,9 +25,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.export.model import MAX_LAYERS, IntegerModel, Layer
+from slewguard.export.layers import TIE_FREE, Layer, MaxPool, RealScales
+from slewguard.export.model import MAX_LAYERS, IntegerModel
 from slewguard.export.planes import N_PLANES
-from slewguard.export.powers import MAX_FILE, MAX_WEIGHTS, Scales, exponents, shifts, weight_scales
+from slewguard.export.powers import MAX_FILE, MAX_WEIGHTS, Scales, exponents, layer_scales, shifts
 from slewguard.subimages.contract import SIDE
 from slewguard.subimages.errors import BadInput
 
@@ -92,7 +96,7 @@ def read_onnx(data: bytes) -> IntegerModel:
         raise BadInput("a name in the ONNX file is not UTF-8") from error
 
 
-def canonical(layer: Layer, output: NDArray[Any]) -> NDArray[np.integer]:
+def canonical(layer: Layer | MaxPool, output: NDArray[Any]) -> NDArray[np.integer]:
     """Output of a layer in a graph as the model has it: without a rectifier, uint8 with zero point 128 is int8."""
     if output.dtype == np.uint8 and layer.lo != 0:
         return (output.astype(np.int16) - 128).astype(np.int8)
@@ -100,7 +104,7 @@ def canonical(layer: Layer, output: NDArray[Any]) -> NDArray[np.integer]:
 
 
 def read_scales(data: bytes) -> list[Scales]:
-    """Scales of every layer of an ONNX file that :func:`write_onnx` wrote, as they stand there.
+    """Scales of every convolution of an ONNX file that :func:`write_onnx` wrote, as they stand there.
 
     Raises
     ------
@@ -147,40 +151,43 @@ def _graph(model: IntegerModel, tap: bool) -> GraphProto:
         real = node("DequantizeLinear", f"{name}.to_real", [x, *old], f"{name}.as_real")
         return node("QuantizeLinear", f"{name}.to_integer", [real, *new], output)
 
-    in_log2 = model.planes.snr_log2
-    scale = constant(f"{INPUT}.scale", np.ldexp(np.float32(1), -in_log2))
+    scale = constant(f"{INPUT}.scale", np.array(model.planes.scale))
     signed = constant(f"{INPUT}.zero_point", np.array(0, dtype=np.int8))
     step = [scale, constant(f"{INPUT}.unsigned_zero_point", np.array(128, dtype=np.uint8))]
     x = requantise(INPUT, INPUT, [scale, signed], step, f"{INPUT}.unsigned")
+    every_scale = iter(layer_scales(model))
     for layer, shape in zip(model.layers, model.shapes, strict=True):
-        name, out, last = layer.name, len(layer.weights), layer is model.layers[-1]
-        scales = weight_scales(layer, in_log2)
-        real = node("DequantizeLinear", f"{name}.dequantise_input", [x, *step], f"{name}.in")
-        rest: dict[str, NDArray[Any]] = {"scale": scales, "zero_point": np.zeros(out, dtype=np.int8)}
-        weights = _constant_group(constant, f"{name}.weight", layer.weights, rest)
-        rest = {"scale": np.ldexp(scales, -in_log2), "zero_point": np.zeros(out, dtype=np.int32)}
-        bias = _constant_group(constant, f"{name}.bias", layer.bias, rest)
-        weights_real = node("DequantizeLinear", f"{name}.dequantise_weight", weights, f"{name}.weight_real", axis=0)
-        bias_real = node("DequantizeLinear", f"{name}.dequantise_bias", bias, f"{name}.bias_real", axis=0)
-        top, bottom, left, right = layer.pad
-        group = {"group": out} if layer.depthwise else {}
-        conv = node(
-            "Conv",
-            name,
-            [real, weights_real, bias_real],
-            f"{name}.real",
-            kernel_shape=list(layer.weights.shape[2:]),
-            strides=[layer.stride, layer.stride],
-            pads=[top, left, bottom, right],
-            **group,
-        )
-        in_log2 = layer.out_log2
-        step = [
-            constant(f"{name}.out_scale", np.ldexp(np.float32(1), -in_log2)),
-            constant(f"{name}.out_zero_point", np.array(0 if layer.lo == 0 else 128, dtype=np.uint8)),
-        ]
-        x = node("QuantizeLinear", f"{name}.quantise", [conv, *step], f"{name}.out")
-        if tap and not last:
+        name = layer.name
+        if isinstance(layer, MaxPool):
+            size = [layer.size, layer.size]
+            x = node("MaxPool", name, [x], f"{name}.out", kernel_shape=size, strides=size)
+        else:
+            scales, out = next(every_scale), len(layer.weights)
+            real = node("DequantizeLinear", f"{name}.dequantise_input", [x, *step], f"{name}.in")
+            rest: dict[str, NDArray[Any]] = {"scale": scales.weights, "zero_point": np.zeros(out, dtype=np.int8)}
+            weights = _constant_group(constant, f"{name}.weight", layer.weights, rest)
+            rest = {"scale": scales.weights * scales.x, "zero_point": np.zeros(out, dtype=np.int32)}
+            bias = _constant_group(constant, f"{name}.bias", layer.bias, rest)
+            weights_real = node("DequantizeLinear", f"{name}.dequantise_weight", weights, f"{name}.weight_real", axis=0)
+            bias_real = node("DequantizeLinear", f"{name}.dequantise_bias", bias, f"{name}.bias_real", axis=0)
+            top, bottom, left, right = layer.pad
+            group = {"group": out} if layer.depthwise else {}
+            conv = node(
+                "Conv",
+                name,
+                [real, weights_real, bias_real],
+                f"{name}.real",
+                kernel_shape=list(layer.weights.shape[2:]),
+                strides=[layer.stride, layer.stride],
+                pads=[top, left, bottom, right],
+                **group,
+            )
+            step = [
+                constant(f"{name}.out_scale", np.array(scales.y)),
+                constant(f"{name}.out_zero_point", np.array(0 if layer.lo == 0 else 128, dtype=np.uint8)),
+            ]
+            x = node("QuantizeLinear", f"{name}.quantise", [conv, *step], f"{name}.out")
+        if tap and layer is not model.layers[-1]:
             outputs.append(_value(x, np.uint8, shape))
     signed = constant(f"{OUTPUT}.zero_point", np.array(0, dtype=np.int8))
     requantise(x, OUTPUT, step, [step[0], signed], OUTPUT)
@@ -223,42 +230,67 @@ def _read(proto: ModelProto) -> IntegerModel:
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
     if sum(len(tensor.raw_data) for tensor in constants.values()) > MAX_WEIGHTS:
         raise BadInput(f"ONNX file holds more than {MAX_WEIGHTS} bytes of weights")
-    convolutions = [node for node in proto.graph.node if node.op_type == "Conv"]
-    if len(convolutions) > MAX_LAYERS:
+    nodes = [node for node in proto.graph.node if node.op_type in ("Conv", "MaxPool")]
+    if len(nodes) > MAX_LAYERS:
         raise BadInput(f"ONNX file has more than {MAX_LAYERS} layers")
+    header = parse_header(headers[0])
     in_log2 = -int(exponents(_array(constants, f"{INPUT}.scale", np.float32, 0), f"{INPUT}.scale"))
-    layers: list[Layer] = []
-    for node in convolutions:
-        layers.append(_layer(node, constants, in_log2))
+    layers: list[Layer | MaxPool] = []
+    for node in nodes:
+        if node.op_type == "MaxPool":
+            layers.append(_pool(node, layers))
+        elif header.arithmetic == TIE_FREE:
+            layers.append(_layer(node, constants, in_log2))
+        else:
+            layers.append(_layer(node, constants, None))
         in_log2 = layers[-1].out_log2
-    model = parse_header(headers[0], layers)
+    model = header.build(layers)
     tap = len(model.layers) > 1 and len(proto.graph.output) == len(model.layers)
     if proto.graph != _graph(model, tap):
         raise BadInput("ONNX graph is not the one that slewguard writes for its layers")
     return model
 
 
-def _layer(node: NodeProto, constants: dict[str, TensorProto], in_log2: int) -> Layer:
+def _layer(node: NodeProto, constants: dict[str, TensorProto], in_log2: int | None) -> Layer:
+    """One convolution; with real scales where there is no log2 of the inverse scale of its input."""
     name = node.name
-    attributes = {a.name: list(a.ints) or [a.i] for a in node.attribute}
+    attributes = _attributes(node)
     pads, strides = attributes.get("pads", []), attributes.get("strides", [])
     if len(pads) != 4 or len(strides) != 2:
         raise BadInput(f"layer {name:.64}: Conv lacks its pads or strides")
-    out_log2 = -int(exponents(_array(constants, f"{name}.out_scale", np.float32, 0), f"{name:.64}.out_scale"))
-    scale = exponents(_array(constants, f"{name}.weight_scale", np.float32, 1), f"{name:.64}.weight_scale")
+    out_scale = _array(constants, f"{name}.out_scale", np.float32, 0)
+    scale = _array(constants, f"{name}.weight_scale", np.float32, 1)
+    if in_log2 is None:
+        out_log2, shift, real = 0, np.zeros(len(scale), dtype=np.uint8), RealScales(scale, np.float32(out_scale))
+    else:
+        out_log2, real = -int(exponents(out_scale, f"{name:.64}.out_scale")), None
+        exponent = exponents(scale, f"{name:.64}.weight_scale")
+        shift = shifts(exponent, in_log2, out_log2, f"layer {name:.64}")
     rectified = int(_array(constants, f"{name}.out_zero_point", np.uint8, 0)) == 0
     return Layer(
         name=name,
         op="depthwise_conv2d" if "group" in attributes else "conv2d",
         weights=_array(constants, f"{name}.weight", np.int8, 4),
         bias=_array(constants, f"{name}.bias", np.int32, 1),
-        shift=shifts(scale, in_log2, out_log2, f"layer {name:.64}"),
+        shift=shift,
         stride=int(strides[0]),
         pad=(int(pads[0]), int(pads[2]), int(pads[1]), int(pads[3])),
         lo=0 if rectified else -128,
         hi=255 if rectified else 127,
         out_log2=out_log2,
+        real=real,
     )
+
+
+def _pool(node: NodeProto, before: list[Layer | MaxPool]) -> MaxPool:
+    size = _attributes(node).get("kernel_shape", [])
+    if not size or not before:
+        raise BadInput(f"layer {node.name:.64}: MaxPool lacks its size or its input")
+    return MaxPool(node.name, int(size[0]), before[-1].lo, before[-1].hi, before[-1].out_log2)
+
+
+def _attributes(node: NodeProto) -> dict[str, list[int]]:
+    return {a.name: list(a.ints) or [a.i] for a in node.attribute}
 
 
 def _code(dtype: Any) -> int:

@@ -23,7 +23,8 @@ from slewguard.export.model_card import is_simulated, model_card
 from slewguard.export.onnx_file import read_onnx, write_onnx
 from slewguard.export.powers import MAX_FILE
 from slewguard.export.proof import prove
-from slewguard.export.tflite_file import read_tflite, write_tflite
+from slewguard.export.tflite_file import write_tflite
+from slewguard.export.tflite_read import read_tflite
 from slewguard.subimages.atomic import atomic_folder
 from slewguard.subimages.errors import BadInput
 from slewguard.subimages.paths import read_bytes

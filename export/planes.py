@@ -55,6 +55,11 @@ class PlaneRule:
         if not (1 <= self.patch <= SIDE and self.patch % 2):
             raise ValueError(f"patch is {self.patch}, expected an odd number from 1 to {SIDE}")
 
+    @property
+    def scale(self) -> np.float32:
+        """Value of one unit of the planes in the files for runtimes: 2^-snr_log2."""
+        return np.ldexp(np.float32(1), -self.snr_log2)
+
 
 def quantise_snr(snr: NDArray[np.float32], snr_log2: int) -> NDArray[np.int8]:
     """Quantise SNR values, half up, NaN as 0.

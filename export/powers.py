@@ -1,7 +1,7 @@
-"""Power-of-two scales: what ONNX and TensorFlow Lite hold in place of a shift.
+"""Scales: what ONNX and TensorFlow Lite hold in place of a shift.
 
 Both describe a layer by three real scales with ``2^-shift = scale_x * scale_w[c] / scale_y``. All of them are
-powers of two here, so the float32 product and quotient are exact."""
+powers of two in a tie-free model, so the float32 product and quotient are exact."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.export.model import Layer
+from slewguard.export.layers import Layer
+from slewguard.export.model import IntegerModel
 from slewguard.subimages.errors import BadInput
 
-MAX_FILE = 4_000_000
-"""Largest graph file that is read, in bytes; the flight network has some 12,000."""
-MAX_WEIGHTS = 1_000_000
+MAX_FILE = 16_000_000
+"""Largest file of a package that is read, in bytes; the flight network as a graph has some 12,000."""
+MAX_WEIGHTS = 2_000_000
 """Most weights that are read from a graph, so that many tensors on one buffer cannot exhaust the memory."""
 
 _EXPONENTS = (-125, 127)
@@ -45,6 +46,27 @@ class Scales:
         return np.float64(self.x) * self.weights.astype(np.float64) / np.float64(self.y)
 
 
+def layer_scales(model: IntegerModel) -> list[Scales]:
+    """Scales of every convolution of a model, for weights as they stand in it.
+
+    Raises
+    ------
+    BadInput
+        If one is no normal float32.
+    """
+    x, in_log2 = model.planes.scale, model.planes.snr_log2
+    found = []
+    for layer in model.convolutions:
+        if layer.real is None:
+            scales = Scales(x, weight_scales(layer, in_log2), np.ldexp(np.float32(1), -layer.out_log2))
+            in_log2 = layer.out_log2
+        else:
+            scales = Scales(x, layer.real.weights, layer.real.out)
+        found.append(scales)
+        x = scales.y
+    return found
+
+
 def weight_scales(layer: Layer, in_log2: int) -> NDArray[np.float32]:
     """Scale of each channel's weights, for inputs of scale 2^-in_log2.
 
@@ -63,7 +85,7 @@ def weight_scales(layer: Layer, in_log2: int) -> NDArray[np.float32]:
     return np.ldexp(np.float32(1), exponent).astype(np.float32)
 
 
-def exponents(scales: NDArray[np.float32], what: str) -> NDArray[np.int64]:
+def exponents(scales: NDArray[np.float32] | np.float32, what: str) -> NDArray[np.int64]:
     """Base-2 logarithms of scales.
 
     Raises

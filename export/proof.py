@@ -5,7 +5,7 @@ when their argument rises: an addition, a shift or a division that rounds (up, d
 rounding to a grid never swaps two numbers), a conversion to float32, a float32 product with a positive scale (IEEE 754
 rounds correctly, hence monotonically), a clamp. So is the chain: the output, as a function of the accumulator, is a
 staircase from ``lo`` to ``hi`` with at most ``hi - lo = 255`` steps. Two staircases are equal everywhere if each
-output value *y* is first reached at the same accumulator, and bisection finds that place in at most 20 evaluations, as
+output value *y* is first reached at the same accumulator, and bisection finds that place in at most 24 evaluations, as
 the function is monotone. That follows from the argument above, not from samples; a slip in it would show where the
 ends of each tread and 256 accumulators spread evenly do not give the tread's value, and in the tests, which go through
 every accumulator.
@@ -14,6 +14,8 @@ every accumulator.
 (padding). It lies between the two bounds that the signs of the weights give, and differs from each by a multiple of
 the greatest common divisor of the weights (2 in a sound model, unless all weights of a channel share more). The proof
 is about every number of that kind: all accumulators that any input can give, and perhaps some that none does.
+
+The maximum of a block is no arithmetic: it gives one of the bytes that it takes.
 
 **What else.** That int32 holds every partial sum of every runtime, that a float32 holds the accumulator and its double,
 and what a channel needs if two accumulators are to share a 32-bit word.
@@ -28,15 +30,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slewguard.export import onnx_file, tflite_file
-from slewguard.export.model import IntegerModel, Layer, json_text
+from slewguard.export.layers import TIE_FREE, Layer
+from slewguard.export.model import IntegerModel, json_text
 from slewguard.export.powers import Scales
-from slewguard.export.rounding import Integers, c, double, quantise_multiplier, rne, specification
+from slewguard.export.rounding import Integers, c, double, double_up, quantise_multiplier, rne, specification
+from slewguard.subimages.errors import BadInput
 
 FORMAT = "slewguard-proof"
 VERSION = 1
-ARITHMETICS = ("c", "onnx_rne", "tflite_rne", "tflite_double")
-"""What is compared with the specification: the C code; onnxruntime on the ONNX file; XNNPACK (LiteRT's default)
-and TensorFlow Lite's own kernels on the TensorFlow Lite file."""
+ARITHMETICS = ("c", "onnx_rne", "tflite_rne", "tflite_double", "tflite_double_up")
+"""What is compared with the specification: the C code; onnxruntime on the ONNX file; XNNPACK (LiteRT's default), and
+TensorFlow Lite's own reference and optimised kernels, on the TensorFlow Lite file."""
 LANE = 2**16 - 1
 _PROBES = 256
 
@@ -78,7 +82,7 @@ class ChannelProof:
         Whether int32 holds every partial sum, in any order of summation, also doubled, also with a zero point of 128
         taken off the input or folded into the bias: ``2 (|b| + 383 sum|w|) < 2^31``.
     float32 : bool
-        Whether a float32 holds the accumulator and its double: ``2 |a| < 2^24``.
+        Whether a float32 holds the accumulator and its double: ``|a| < 2^24``.
     lane_width : int
         Width of the range of ``sum(w x) / 2`` for inputs of 8 bits: ``255 sum|w/2|``.
     monotone : bool
@@ -181,14 +185,16 @@ def prove(model: IntegerModel) -> Proof:
     Raises
     ------
     BadInput
-        If the model cannot be written as ONNX or TensorFlow Lite.
+        If the model is not tie-free, or cannot be written as ONNX or TensorFlow Lite.
     """
+    if model.arithmetic != TIE_FREE:
+        raise BadInput(f"model is not tie-free: only the arithmetic {model.arithmetic!r} gives its bytes")
     onnx = onnx_file.read_scales(onnx_file.write_onnx(model))
     tflite = tflite_file.read_scales(tflite_file.write_tflite(model))
     # -128 is no plane value, but a file may hold it.
     lo, hi = -128, 127
     rows: list[ChannelProof] = []
-    for layer, *scales in zip(model.layers, onnx, tflite, strict=True):
+    for layer, *scales in zip(model.convolutions, onnx, tflite, strict=True):
         rows += prove_layer(layer, lo, hi, *scales)
         lo, hi = layer.lo, layer.hi
     return Proof(model.sha256, tuple(rows))
@@ -227,7 +233,7 @@ def prove_layer(layer: Layer, lo: int, hi: int, onnx: Scales, tflite: Scales) ->
             step=int(step[k]),
             steps=len(np.unique(expected[k, inside[k]])),
             int32=bool(2 * partial[k] < 2**31),
-            float32=bool(2 * max(-least[k], greatest[k]) < 2**24),
+            float32=bool(max(-least[k], greatest[k]) < 2**24),
             lane_width=255 * int(weights[k].sum()) // 2,
             monotone=bool(monotone[k]),
             differs={name: differs[name][k] for name in ARITHMETICS},
@@ -246,6 +252,7 @@ def _arithmetics(layer: Layer, onnx: Scales, tflite: Scales) -> Iterator[tuple[s
     yield "onnx_rne", lambda acc: rne(acc, onnx_scale, lo, hi)
     yield "tflite_rne", lambda acc: rne(2 * acc, tflite_scale, lo, hi)
     yield "tflite_double", lambda acc: double(2 * acc, q, e, lo, hi)
+    yield "tflite_double_up", lambda acc: double_up(2 * acc, q, e, lo, hi)
 
 
 def step_positions(arithmetic: Arithmetic, lattice: Lattice, lo: int, hi: int) -> tuple[Integers, NDArray[np.bool_]]:

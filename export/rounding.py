@@ -2,7 +2,8 @@
 
 All work on int64 and give int64, so that nothing wraps round unseen; that int32 and float32 suffice is proved apart, in
 :mod:`slewguard.export.proof`. *a* is the accumulator of the specification, *s* the shift of its channel; arrays
-broadcast, so that a column of channels meets a row of accumulators.
+broadcast, so that a column of channels meets a row of accumulators. ``rne``, ``single`` and ``double`` take any scale,
+and are what a model from outside is run under.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def rne(acc: Integers, scale: NDArray[np.float32], lo: int, hi: int) -> Integers
     Parameters
     ----------
     acc : int64 array
-        *a* for the ONNX file, *2a* for the TensorFlow Lite file.
+        Of a tie-free model, *a* for the ONNX file and *2a* for the TensorFlow Lite file.
     scale : float32 array
         ``scale_x * scale_w / scale_y``, in float32.
     lo, hi : int
@@ -92,8 +93,25 @@ def quantise_multiplier(real: NDArray[np.float64]) -> tuple[Integers, Integers]:
     return np.where(full, 1 << 30, q), exponent.astype(np.int64) + full
 
 
+def single(acc: Integers, q: Integers, e: Integers, lo: int, hi: int) -> Integers:
+    """One rounding of the exact 64-bit product, half up: TensorFlow Lite Micro and CMSIS-NN where they are told so.
+
+    ``clamp((acc * q + 2^(30-e)) >> (31-e), lo, hi)`` with the multiplier ``q * 2^(e-31)``, e <= 0.
+
+    Parameters
+    ----------
+    acc : int64 array
+        Within int32, so that the product stays within int64.
+    q, e : int64 arrays
+        Of :func:`quantise_multiplier`.
+    lo, hi : int
+        Range of the layer's output.
+    """
+    return np.clip((acc * q + (1 << (30 - e))) >> (31 - e), lo, hi)
+
+
 def double(acc: Integers, q: Integers, e: Integers, lo: int, hi: int) -> Integers:
-    """Two roundings: TensorFlow Lite's own kernels (gemmlowp), CMSIS-NN by default.
+    """Two roundings: TensorFlow Lite's reference kernels (gemmlowp), CMSIS-NN by default.
 
     With the multiplier ``q * 2^(e-31)``, e <= 0:
 
@@ -106,7 +124,7 @@ def double(acc: Integers, q: Integers, e: Integers, lo: int, hi: int) -> Integer
     Parameters
     ----------
     acc : int64 array
-        *2a*: the TensorFlow Lite file holds weights and biases doubled.
+        *2a* for a tie-free model, whose TensorFlow Lite file holds weights and biases doubled.
     q, e : int64 arrays
         Of :func:`quantise_multiplier`.
     lo, hi : int
@@ -115,3 +133,18 @@ def double(acc: Integers, q: Integers, e: Integers, lo: int, hi: int) -> Integer
     t = (acc * q + (1 << 30)) >> 31
     mask = (1 << -e) - 1
     return np.clip((t >> -e) + ((t & mask) > (mask >> 1) + (t < 0)), lo, hi)
+
+
+def double_up(acc: Integers, q: Integers, e: Integers, lo: int, hi: int) -> Integers:
+    """Two roundings, the second half up: TensorFlow Lite's optimised convolutions (ruy, its ``apply_multiplier.cc``).
+
+    As :func:`double`, but ``RoundingRightShift``: ``(t + 2^(-e-1)) >> -e``, and t itself for e = 0. It differs from
+    :func:`double` for negative ties alone, so never after a rectifier.
+
+    Parameters
+    ----------
+    acc, q, e, lo, hi
+        As for :func:`double`.
+    """
+    t = (acc * q + (1 << 30)) >> 31
+    return np.clip((t + ((1 << -e) >> 1)) >> -e, lo, hi)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slewguard.export.familiar import Familiar
-from slewguard.export.model import FORMAT, MAX_LAYERS, OPERATORS, VERSION, IntegerModel, Layer
+from slewguard.export.layers import ARITHMETICS, CONVOLUTIONS, MAX_POOL, Layer, MaxPool, RealScales
+from slewguard.export.model import FORMAT, MAX_LAYERS, VERSION, IntegerModel
 from slewguard.export.planes import PlaneRule
 from slewguard.export.sequence import SequenceRule
 from slewguard.export.verdict import VerdictRule
@@ -19,24 +20,37 @@ from slewguard.subimages.errors import BadInput
 Int8 = Annotated[int, Field(ge=-128, le=127)]
 Int32 = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
 Small = Annotated[int, Field(ge=0, le=255)]
+Exponent = Annotated[int, Field(ge=-64, le=64)]
+Clamp = Annotated[list[Int32], Field(min_length=2, max_length=2)]
+# The largest float32; that it is normal is the layer's to check.
+Positive = Annotated[float, Field(gt=0, le=3.4028234663852886e38)]
 
 
-_Parsed = TypeVar("_Parsed", bound="_Header")
+_Parsed = TypeVar("_Parsed", bound="Header")
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Layer(_Strict):
+class _Scales(_Strict):
+    weights: list[Positive]
+    out: Positive
+
+    def build(self) -> RealScales:
+        return RealScales(_frozen(np.array(self.weights, dtype=np.float32)), np.float32(self.out))
+
+
+class _Convolution(_Strict):
     name: Annotated[str, Field(max_length=64)]
-    op: Literal[OPERATORS]  # type: ignore[valid-type]
+    op: Literal[CONVOLUTIONS]  # type: ignore[valid-type]
     stride: Small
     pad: Annotated[list[Small], Field(min_length=4, max_length=4)]
-    clamp: Annotated[list[Int32], Field(min_length=2, max_length=2)]
-    out_log2: Annotated[int, Field(ge=-64, le=64)]
+    clamp: Clamp
+    out_log2: Exponent
     shape: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=4, max_length=4)]
-    shift: list[Small]
+    shift: list[Small] | None = None
+    scales: _Scales | None = None
     bias: list[Int32]
     weights: list[list[Int8]]
 
@@ -44,19 +58,33 @@ class _Layer(_Strict):
         out, *inner = self.shape
         if len(self.weights) != out or any(len(row) != np.prod(inner) for row in self.weights):
             raise BadInput(f"layer {self.name}: weights do not have the stated shape {self.shape}")
+        if (self.shift is None) == (self.scales is None):
+            raise BadInput(f"layer {self.name}: either shifts or scales are needed")
         top, bottom, left, right = self.pad
         return Layer(
             name=self.name,
             op=self.op,
             weights=_frozen(np.array(self.weights, dtype=np.int8).reshape(self.shape)),
             bias=_frozen(np.array(self.bias, dtype=np.int32)),
-            shift=_frozen(np.array(self.shift, dtype=np.uint8)),
+            shift=_frozen(np.array(self.shift or [0] * len(self.bias), dtype=np.uint8)),
             stride=self.stride,
             pad=(top, bottom, left, right),
             lo=self.clamp[0],
             hi=self.clamp[1],
             out_log2=self.out_log2,
+            real=self.scales.build() if self.scales else None,
         )
+
+
+class _Pool(_Strict):
+    name: Annotated[str, Field(max_length=64)]
+    op: Literal[MAX_POOL]  # type: ignore[valid-type]
+    size: Small
+    clamp: Clamp
+    out_log2: Exponent
+
+    def build(self) -> MaxPool:
+        return MaxPool(self.name, self.size, self.clamp[0], self.clamp[1], self.out_log2)
 
 
 class _Planes(_Strict):
@@ -65,15 +93,12 @@ class _Planes(_Strict):
     patch: int
 
 
-_Limits = Annotated[list[Int32], Field(min_length=2, max_length=2)]
-
-
 class _Familiar(_Strict):
     level: int
-    peak: _Limits
-    mean: _Limits
-    bright: _Limits
-    marked: _Limits
+    peak: Clamp
+    mean: Clamp
+    bright: Clamp
+    marked: Clamp
 
     def build(self) -> Familiar:
         limits = {name: (lo, hi) for name, (lo, hi) in self.model_dump(exclude={"level"}).items()}
@@ -101,17 +126,26 @@ class _Verdict(_Strict):
         )
 
 
-class _Header(_Strict):
+class Header(_Strict):
+    """All of ``model.json`` but the layers."""
+
     format: Literal[FORMAT]  # type: ignore[valid-type]
     version: Literal[VERSION]  # type: ignore[valid-type]
     name: Annotated[str, Field(max_length=200)]
-    arithmetic: Literal["tie_free"]
+    arithmetic: Literal[ARITHMETICS]  # type: ignore[valid-type]
     planes: _Planes
     verdict: _Verdict
     certificate: dict[str, Any]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
-    def build(self, layers: Iterable[Layer]) -> IntegerModel:
+    def build(self, layers: Iterable[Layer | MaxPool]) -> IntegerModel:
+        """Model of the layers and of what else stands here.
+
+        Raises
+        ------
+        BadInput
+            If they break a rule, or the whole does not have the hash that is stated.
+        """
         try:
             model = IntegerModel(
                 name=self.name,
@@ -119,6 +153,7 @@ class _Header(_Strict):
                 layers=tuple(layers),
                 verdict=self.verdict.build(),
                 certificate=self.certificate,
+                arithmetic=self.arithmetic,
             )
         except BadInput:
             raise
@@ -129,8 +164,8 @@ class _Header(_Strict):
         return model
 
 
-class _Model(_Header):
-    layers: Annotated[list[_Layer], Field(max_length=MAX_LAYERS)]
+class _Model(Header):
+    layers: Annotated[list[Annotated[_Convolution | _Pool, Field(discriminator="op")]], Field(max_length=MAX_LAYERS)]
 
 
 def parse_model(text: str) -> IntegerModel:
@@ -145,15 +180,15 @@ def parse_model(text: str) -> IntegerModel:
     return parsed.build(layer.build() for layer in parsed.layers)
 
 
-def parse_header(text: str, layers: Iterable[Layer]) -> IntegerModel:
-    """Build a model from layers that a graph gave and the rest of ``model.json`` as text.
+def parse_header(text: str) -> Header:
+    """Check all but the layers of a model, which a graph holds; its ``build`` takes them.
 
     Raises
     ------
     BadInput
-        As :func:`parse_model`.
+        With the first fault.
     """
-    return _validate(_Header, text).build(layers)
+    return _validate(Header, text)
 
 
 def _validate(schema: type[_Parsed], text: str) -> _Parsed:

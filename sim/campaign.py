@@ -1,33 +1,34 @@
-"""A campaign: simulate a stretch of the mission and collect its alerts as one trigger set."""
+"""A campaign: simulate a stretch of the mission and collect its alerts as one trigger set.
+
+Every event has its own generator, so the work may be cut anywhere: into shards for several machines, chunks for
+several processes, and a part before and a part after a kill. The bytes stay the same.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from slewguard.sim.cluster import Runner, processes, versions
 from slewguard.sim.config import SimConfig
+from slewguard.sim.shards import MADE_BY, WorkFolder, collect
 from slewguard.sim.timeline import EventId, alerts, events
-from slewguard.subimages.contract import COLUMNS, SHAPE, SubImage, TriggerSet
+from slewguard.subimages.contract import TriggerSet
 from slewguard.subimages.errors import BadInput
 
 _CHUNK = 16
-_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Events that are computed, kept and, after a kill, lost together: some seconds of work."""
+
+Progress = Callable[[int, int], None]
 
 
-def simulate(
-    config: SimConfig,
-    *,
-    days: float,
-    seed: int,
-    shard: tuple[int, int] = (0, 1),
-    workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-) -> TriggerSet:
-    """Simulate a mission time line and return its alerts, ordered by event and window.
+@dataclass(frozen=True)
+class Campaign:
+    """A stretch of the mission, or one shard of it.
 
     Parameters
     ----------
@@ -37,11 +38,65 @@ def simulate(
     seed : int
         Seed of the time line, 0 to 2^64 - 1. Every event has its own generator, keyed by seed and event.
     shard : (int, int)
-        Simulate every n-th event from the i-th on: (i, n). All shards together are the whole.
+        Every n-th event from the i-th on: (i, n). All shards together are the whole.
+
+    Raises
+    ------
+    BadInput
+        If days, seed or shard make no sense.
+    """
+
+    config: SimConfig
+    days: float
+    seed: int
+    shard: tuple[int, int] = (0, 1)
+
+    def __post_init__(self) -> None:
+        index, n_shards = self.shard
+        if not 0 < self.days < float("inf"):
+            raise BadInput(f"days must be positive and finite, not {self.days}")
+        if not 0 <= self.seed < 2**64:
+            raise BadInput(f"seed must lie in 0 to 2^64 - 1, not {self.seed}")
+        if not 0 <= index < n_shards:
+            raise BadInput(f"shard must be i/n with 0 <= i < n, not {index}/{n_shards}")
+
+    def events(self) -> list[EventId]:
+        """Events of the shard, in order of the time line."""
+        index, n_shards = self.shard
+        return [e for k, e in enumerate(events(self.config, self.days, self.seed)) if k % n_shards == index]
+
+    def provenance(self) -> dict[str, Any]:
+        """What the trigger set says of itself; ``enrich`` is 1 where its counts are those of nature."""
+        return {
+            "made_by": MADE_BY,
+            "version": version("slewguard"),
+            "config_sha256": self.config.digest(),
+            "days": float(self.days),
+            "seed": self.seed,
+            "shard": list(self.shard),
+            "enrich": self.config.rates.enrich,
+        }
+
+
+def simulate(
+    config: SimConfig,
+    *,
+    days: float,
+    seed: int,
+    shard: tuple[int, int] = (0, 1),
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> TriggerSet:
+    """Simulate a mission time line and return its alerts, ordered by event and window.
+
+    Parameters
+    ----------
+    config, days, seed, shard
+        As of :class:`Campaign`.
     workers : int
         Processes; the result does not depend on it.
     progress : callable, optional
-        Called with the number of events done and their total.
+        Called with the number of events done and their total, first with what was there already.
 
     Returns
     -------
@@ -52,76 +107,74 @@ def simulate(
     ------
     BadInput
         If days, seed, shard or workers make no sense.
+    WorkersLost
+        If worker processes keep dying.
     """
-    index, n_shards = shard
-    if not 0 < days < float("inf"):
-        raise BadInput(f"days must be positive and finite, not {days}")
-    if not 0 <= seed < 2**64:
-        raise BadInput(f"seed must lie in 0 to 2^64 - 1, not {seed}")
-    if not 0 <= index < n_shards:
-        raise BadInput(f"shard must be i/n with 0 <= i < n, not {index}/{n_shards}")
-    if workers < 1:
-        raise BadInput(f"workers must be at least 1, not {workers}")
-    todo = [e for k, e in enumerate(events(config, days, seed)) if k % n_shards == index]
-    chunks = [todo[i : i + _CHUNK] for i in range(0, len(todo), _CHUNK)]
-    found: list[SubImage] = []
-    done = 0
-    for chunk, images in zip(chunks, _run(config, seed, chunks, workers), strict=True):
-        found += images
-        done += len(chunk)
+    campaign = Campaign(config, days, seed, shard)
+    run = processes(workers)
+    chunks = _chunks(campaign)
+    found: dict[int, TriggerSet] = {}
+    _compute(campaign, chunks, run, found.__setitem__, set(), progress)
+    return collect([found[number] for number in range(len(chunks))], campaign.provenance())
+
+
+def simulate_to_file(
+    campaign: Campaign, out: str | Path, *, run: Runner | None = None, progress: Progress | None = None
+) -> TriggerSet:
+    """Simulate a campaign into a file, and go on where a killed run of the same campaign ended.
+
+    Finished chunks of events wait in the folder ``OUT.work``, which goes when the file is complete. The file's bytes
+    depend neither on kills nor on the runner.
+
+    Parameters
+    ----------
+    campaign : Campaign
+    out : path-like
+        HDF5 trigger set to write; what is there stays until the new one is whole.
+    run : Runner, optional
+        Where to compute; this process if left out.
+    progress : callable, optional
+        As for :func:`simulate`.
+
+    Raises
+    ------
+    BadInput
+        If nothing can be written there, or the work folder holds another campaign.
+    WorkersLost
+        If workers keep dying; what is finished is kept.
+    """
+    folder = WorkFolder(out, campaign.provenance() | versions() | {"chunk_events": _CHUNK})
+    with folder.opened():
+        chunks = _chunks(campaign)
+        _compute(campaign, chunks, run or processes(1), folder.keep, folder.finished(len(chunks)), progress)
+        return folder.finish(len(chunks), campaign.provenance())
+
+
+def _chunks(campaign: Campaign) -> list[list[EventId]]:
+    todo = campaign.events()
+    return [todo[i : i + _CHUNK] for i in range(0, len(todo), _CHUNK)]
+
+
+def _compute(
+    campaign: Campaign,
+    chunks: Sequence[Sequence[EventId]],
+    run: Runner,
+    keep: Callable[[int, TriggerSet], None],
+    finished: set[int],
+    progress: Progress | None,
+) -> None:
+    total = sum(map(len, chunks))
+    done = sum(len(chunks[number]) for number in finished)
+    if progress is not None:
+        progress(done, total)
+    left = {number: chunk for number, chunk in enumerate(chunks) if number not in finished}
+    for number, part in run(partial(_simulate_chunk, campaign.config, campaign.seed), left):
+        keep(number, part)
+        done += len(chunks[number])
         if progress is not None:
-            progress(done, len(todo))
-    return _collect(found, _provenance(config, days, seed, shard))
+            progress(done, total)
 
 
-def _run(config: SimConfig, seed: int, chunks: Sequence[Sequence[EventId]], workers: int) -> Iterable[list[SubImage]]:
-    if workers == 1 or len(chunks) < 2:
-        yield from (_simulate_chunk(config, seed, chunk) for chunk in chunks)
-        return
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    # Not forked: the caller may hold threads of a network library.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        with _one_thread_each():
-            results = pool.map(_simulate_chunk, [config] * len(chunks), [seed] * len(chunks), chunks)
-        yield from results
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let processes started here use one BLAS thread, so that workers do not crowd each other out."""
-    before = {name: os.environ.get(name) for name in _THREAD_LIMITS}
-    os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _simulate_chunk(config: SimConfig, seed: int, chunk: Sequence[EventId]) -> list[SubImage]:
-    return [image for event in chunk for image in alerts(config, seed, event)]
-
-
-def _collect(found: list[SubImage], provenance: dict[str, Any]) -> TriggerSet:
-    if found:
-        return TriggerSet.of(found, simulated=True, provenance=provenance)
-    empty = {name: np.zeros(0, dtype=dtype) for name, dtype in COLUMNS.items()}
-    return TriggerSet(np.zeros((0, *SHAPE), np.float32), np.zeros((0, *SHAPE), np.uint8), empty, True, provenance)
-
-
-def _provenance(config: SimConfig, days: float, seed: int, shard: tuple[int, int]) -> dict[str, Any]:
-    from importlib.metadata import version
-
-    return {
-        "made_by": "slewguard.sim",
-        "version": version("slewguard"),
-        "config_sha256": config.digest(),
-        "days": days,
-        "seed": seed,
-        "shard": list(shard),
-    }
+def _simulate_chunk(config: SimConfig, seed: int, chunk: Sequence[EventId]) -> TriggerSet:
+    found = [image for event in chunk for image in alerts(config, seed, event)]
+    return TriggerSet.of(found, simulated=True) if found else collect([], {})

@@ -81,17 +81,11 @@ def climb(
     ------
     Rung
     """
-    atoms = np.arange(counts.shape[1])
-    chosen = np.array([(atoms >= low) & (atoms < high) for low, high in bands])
     waiting: list[_Sums | None] = [None] * scales
     for number, planes in enumerate(counts, first):
-        excess, spread = field.imager.linear(planes)
-        sums = _Sums(
-            np.tensordot(chosen.astype(np.float32), excess, axes=1),
-            np.tensordot(chosen.astype(np.float32), spread, axes=1),
-            np.tensordot(chosen.astype(np.float64), planes, axes=1),
-            limits[number - first].astype(np.float64),
-        )
+        excess, spread = (_add_atoms(atoms, bands) for atoms in field.imager.linear(planes))
+        whole = _add_atoms(planes.astype(np.float64), bands)
+        sums = _Sums(excess, spread, whole, limits[number - first].astype(np.float64))
         for scale in range(scales):
             yield _rung(field, sums, scale, number + 1 - 2**scale, factors)
             earlier, waiting[scale] = waiting[scale], None
@@ -101,6 +95,16 @@ def climb(
             if earlier is None:  # its first half lies before the first window
                 break
             sums += earlier
+
+
+def _add_atoms(atoms: NDArray[Any], bands: Sequence[tuple[int, int]]) -> NDArray[Any]:
+    """Sum the atoms of each band; a third of the time of a product with a matrix of 0 and 1."""
+    found = np.empty((len(bands), *atoms.shape[1:]), dtype=atoms.dtype)
+    for band, (low, high) in zip(found, bands, strict=True):
+        band[:] = atoms[low]
+        for atom in atoms[low + 1 : high]:
+            band += atom
+    return found
 
 
 def _rung(field: Field, sums: _Sums, scale: int, first: int, factors: Float64 | None) -> Rung:

@@ -121,8 +121,12 @@ def test_unknown_key_in_the_yaml(run, tmp_path):
 
 def test_output_without_permission(run, monkeypatch, tmp_path):
     # As root nothing is forbidden, so the operating system's answer is put in its place.
-    def forbidden(self, *_):
-        raise PermissionError(13, os.strerror(13), str(self))
+    plain = Path.open
+
+    def forbidden(self, *how, **named):
+        if tmp_path in self.parents:
+            raise PermissionError(13, os.strerror(13), str(self))
+        return plain(self, *how, **named)
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "open", forbidden)

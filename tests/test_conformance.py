@@ -188,13 +188,14 @@ def test_each_way_to_be_wrong_is_counted():
     report = conformance(model, planes, open_backends(model, list(extra), extra), lambda i, n: done.append((i, n)))
     odd, wrong_type, decides = report.rows
     assert odd.layers[SHIPPED] == odd.bytes_different > 0
-    assert 0 < odd.verdict_flips <= report.n
+    assert 0 < odd.verdict_flips <= 2 * report.n
     assert wrong_type.bytes_different == wrong_type.bytes_compared - report.n
     assert wrong_type.verdict_flips == 0
     assert (decides.bytes_different, decides.equal) == (0, False)
     all_planes = np.concatenate([planes, adversarial_planes(0)])
     score = NumpyBackend(model).score(all_planes)
     verdict, _ = model.verdict.verdicts(all_planes, score)
+    # The looks of a sequence are judged by the specification's rule on its scores, which are right.
     assert decides.verdict_flips == (verdict != Verdict.VETO).sum()
     assert done == [(64, report.n), (report.n, report.n)]
     rows = report.to_json()

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from slewguard.export.execute import run, run_layer, run_layers
 from slewguard.export.flight import FLIGHT, LayerShape, random_model
-from slewguard.export.model import MAX_ACCUMULATOR, Layer, load_model, model_from_json
+from slewguard.export.layers import MAX_ACCUMULATOR, Layer
+from slewguard.export.model import load_model, model_from_json
 from slewguard.export.planes import PlaneRule
 from slewguard.export.verdict import VerdictRule
 from slewguard.subimages import BadInput
@@ -188,8 +189,10 @@ ZERO_WEIGHT = np.zeros((3, 3, 3, 3), dtype=np.int8)
         ({"weights": ZERO_WEIGHT[:, :, 0]}, "not \\[out, in"),
         ({"bias": np.array([1, 2, 3], dtype=np.int32)}, "a bias is even"),
         ({"bias": np.array([1, 3], dtype=np.int32)}, "one bias and one shift"),
-        ({"bias": np.array([1, 3, 2**19 + 1], dtype=np.int32)}, "reach 2\\^19"),
-        ({"bias": np.array([1, 3, -(2**19) - 1], dtype=np.int32)}, "reach 2\\^19"),
+        ({"bias": np.array([1, 3, 2**24 + 1], dtype=np.int32)}, "reach 2\\^24"),
+        ({"bias": np.array([1, 3, -(2**24) - 1], dtype=np.int32)}, "reach 2\\^24"),
+        ({"bias": np.array([1, 3, 2**19 + 1], dtype=np.int32), "lo": -128, "hi": 127}, "reach 2\\^19"),
+        ({"bias": np.array([1, 3, -(2**19) - 1], dtype=np.int32), "lo": -128, "hi": 127}, "reach 2\\^19"),
         ({"shift": np.array([1, 2, 3], dtype=np.uint8)}, "shift not in"),
         ({"shift": np.array([2, 2, 21], dtype=np.uint8)}, "shift not in"),
         ({"stride": 3}, "stride"),

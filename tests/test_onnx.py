@@ -7,7 +7,7 @@ import pytest
 
 from slewguard.export.execute import run, run_layers
 from slewguard.export.flight import LayerShape, random_model
-from slewguard.export.model import MAX_WEIGHT
+from slewguard.export.layers import MAX_WEIGHT
 from slewguard.export.onnx_file import METADATA_KEY, read_onnx, write_onnx
 from slewguard.export.planes import PlaneRule
 from slewguard.export.verdict import VerdictRule

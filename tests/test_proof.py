@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from slewguard.embedded.halved import halve
 from slewguard.export import rounding
 from slewguard.export.flight import random_model
-from slewguard.export.model import Layer
+from slewguard.export.layers import Layer
 from slewguard.export.onnx_file import read_scales as read_onnx_scales
 from slewguard.export.onnx_file import write_onnx
 from slewguard.export.package import open_model
@@ -54,6 +54,7 @@ def outputs(layer, channel, acc):
         "onnx_rne": rounding.rne(acc, np.float32(2.0**-s), lo, hi),
         "tflite_rne": rounding.rne(2 * acc, np.float32(2.0 ** -(s + 1)), lo, hi),
         "tflite_double": rounding.double(2 * acc, q, e, lo, hi),
+        "tflite_double_up": rounding.double_up(2 * acc, q, e, lo, hi),
     }
 
 
@@ -161,7 +162,7 @@ def test_scales_that_do_not_fit_the_shift_are_found():
     other = Scales(onnx.x, changed(onnx.weights, 4, onnx.weights[4] / 2), onnx.y)
     rows = prove_layer(layer, 0, 255, other, nudged)
     differing = {(row.channel, name) for row in rows for name in ARITHMETICS if row.differs[name] is not None}
-    assert differing == {(3, "tflite_rne"), (3, "tflite_double"), (4, "onnx_rne")}
+    assert differing == {(3, "tflite_rne"), (3, "tflite_double"), (3, "tflite_double_up"), (4, "onnx_rne")}
 
 
 def steps_of(arithmetic, lattice):
@@ -200,8 +201,8 @@ def test_lattice_of_one_and_of_none_of_the_values():
     ("weights", "bias", "int32", "float32", "lane_width"),
     [
         ([62] * 4, 1, True, True, 255 * 31 * 4),
-        ([62] * 4, 2**23 - 62 * 255 * 4 - 1, True, True, 255 * 31 * 4),
-        ([62] * 4, 2**23 - 62 * 255 * 4 + 1, True, False, 255 * 31 * 4),
+        ([62] * 4, 2**24 - 62 * 255 * 4 - 1, True, True, 255 * 31 * 4),
+        ([62] * 4, 2**24 - 62 * 255 * 4 + 1, True, False, 255 * 31 * 4),
         ([-62] * 9, 2**30 - 1 - 383 * 62 * 9, True, False, 255 * 31 * 9),
         ([-62] * 9, 2**30 - 383 * 62 * 9, False, False, 255 * 31 * 9),
         ([0, 0], 5, True, True, 0),
@@ -219,7 +220,7 @@ def test_bounds(weights, bias, int32, float32, lane_width):
 @given(
     st.integers(-(2**31), 2**31 - 1), st.floats(2.0**-31, 1, exclude_max=True) | st.integers(1, 31).map(lambda s: 2**-s)
 )
-def test_double_rounding_equals_big_integers(acc, real):
+def test_integer_roundings_equal_big_integers(acc, real):
     exponent = 0
     while Fraction(real) * 2**-exponent < HALF:
         exponent -= 1
@@ -233,6 +234,10 @@ def test_double_rounding_equals_big_integers(acc, real):
         first = half_up(Fraction(acc * multiplier, 2**31))
         expected = half_away(Fraction(first, 2**-exponent))
         assert rounding.double(np.array([acc]), q, e, -(2**31), 2**31).tolist() == [expected]
+        expected = half_up(Fraction(first, 2**-exponent))
+        assert rounding.double_up(np.array([acc]), q, e, -(2**31), 2**31).tolist() == [expected]
+        expected = half_up(Fraction(acc * multiplier, 2 ** (31 - exponent)))
+        assert rounding.single(np.array([acc]), q, e, -(2**31), 2**31).tolist() == [expected]
 
 
 @settings(deadline=None, max_examples=300)
@@ -290,7 +295,7 @@ def test_file_says_what_is_proved():
     wrong = replace(stated, differs={**stated.differs, "tflite_double": -17})
     content = json.loads(replace(proof, rows=(wrong,)).to_json())
     assert content["equal"] is False
-    assert content["rows"][0][-1] == -17
+    assert dict(zip(content["columns"], content["rows"][0], strict=True))["first_difference_tflite_double"] == -17
 
 
 def test_table_in_the_documentation_is_that_of_the_default_model():

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.optimize import lsq_linear
 from scipy.signal import correlate, correlate2d
 
@@ -264,3 +266,14 @@ def test_ladder_equals_every_window_on_its_own(camera: Imager) -> None:
             assert np.allclose(rung.amplitudes[band], fitted[0] * factors)
             # Sums of single-precision maps against the map of the sum.
             assert np.nanmax(np.abs(rung.maps.snr[band] - want.snr[0])) < 2e-3
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(30.0, 168.0), st.floats(30.0, 168.0))
+def test_a_moved_source_moves_the_peak(y: float, z: float) -> None:
+    camera = imager(Instrument(mask_thickness_mm=0.0), 1, 0.05)
+    snr = image(camera, cxb(camera) + crab(camera, y, z, 3.0))
+    row, col = (int(i) for i in np.unravel_index(np.nanargmax(snr), snr.shape))
+    fit_y, fit_z = sub_pixel(snr, row, col)
+    # Without noise what remains is the rebinning of the mask and the coding noise of the source itself.
+    assert (fit_y, fit_z) == pytest.approx((y, z), abs=0.3)

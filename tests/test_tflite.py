@@ -7,7 +7,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from slewguard.export.flight import LayerShape, random_model
 from slewguard.export.planes import PlaneRule
-from slewguard.export.tflite_file import read_tflite, write_tflite
+from slewguard.export.tflite_file import write_tflite
+from slewguard.export.tflite_read import read_tflite
 from slewguard.export.verdict import VerdictRule
 from slewguard.subimages import BadInput
 

@@ -28,7 +28,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slewguard.export.flight import LayerShape
-from slewguard.export.model import MAX_ACCUMULATOR, SHIFTS, IntegerModel, Layer
+from slewguard.export.layers import MAX_ACCUMULATOR, SHIFTS, Layer
+from slewguard.export.model import IntegerModel
 from slewguard.export.planes import PlaneRule
 from slewguard.export.verdict import VerdictRule
 from slewguard.subimages.errors import BadInput
