@@ -83,11 +83,12 @@ def draw_light_curve(rng: np.random.Generator, scene: Scene, start: int, stop: i
     for a, b in pairwise(edges):
         steady = quadrants(without.expected(a * TICK_S, b * TICK_S)) / (b - a)
         expected[a - start : b - start] = steady
-    for truth, area in zip(scene.truths, scene.new_area, strict=True):
+    for k, truth in enumerate(scene.truths):
         if truth.new is None:
             continue
+        lit = [scene.new_lit.plane(k, one, slice(None)) for one in np.diag(truth.new.fluence)]
         share = scene.arrived_shares(truth.new, np.arange(start, stop + 1) * TICK_S)
-        expected += share[:, None, None] * (truth.new.fluence[:, None] * quadrants(area * scene.telescope.efficiency))
+        expected += share[:, None, None] * quadrants(np.array(lit) * scene.telescope.efficiency)
     return LightCurve4(start, rng.poisson(expected))
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from slewguard.sim.countrate import Excess, find_excesses, quadrants, ticks
 from slewguard.sim.exposures import Exposer, LightCurve4, Window, draw_light_curve, edges_of
+from slewguard.sim.imaging import SkyMap
 from slewguard.sim.judge import Judged, judge
 from slewguard.sim.scene import Scene
 from slewguard.sim.settings_trigger import TICK_S
@@ -25,6 +26,8 @@ class Alert:
 
     window: Window
     peak: Peak
+    shadowgram: Float64
+    """Counts, float64 [80, 80]."""
     snr: NDArray[np.float32]
     """SNR map, float32 [199, 199]."""
     seen: NDArray[np.bool_]
@@ -76,14 +79,27 @@ def observe(
         over = found and stop > found[0].window.stop + ticks(trigger.sequence_s)
         if until_sequence_ends and (over or len(found) >= trigger.sequence_alerts):
             break
-        alerts = image(exposer, list(group))
-        if alerts:
-            found.append(max(alerts, key=lambda a: a.peak.snr))
+        images = image(exposer, list(group))
+        if images:
+            found.append(_alert(exposer, max(images, key=lambda i: i.peak.snr)))
     return found
 
 
-def image(exposer: Exposer, windows: Sequence[Window]) -> list[Alert]:
-    """Image and search some windows; those that alert are judged."""
+@dataclass(frozen=True)
+class Image:
+    """One imaged exposure in which a peak passed the criteria."""
+
+    window: Window
+    peak: Peak
+    shadowgram: Float64
+    sky: SkyMap
+    seen: NDArray[np.bool_]
+    amplitudes: Float64
+    """Counts of a fully lit pixel that were subtracted for each known source, float64 [n]."""
+
+
+def image(exposer: Exposer, windows: Sequence[Window]) -> list[Image]:
+    """Image and search some windows and return those with a peak that passed."""
     scene = exposer.scene
     mission, view = scene.mission, scene.view
     bands = mission.response.bands
@@ -97,16 +113,20 @@ def image(exposer: Exposer, windows: Sequence[Window]) -> list[Alert]:
     maps = view.sky_maps(counts, amplitudes)
     found = []
     for i, window in enumerate(windows):
-        snr, balanced = maps.snr[i], maps.balanced[i]
+        sky = maps[i]
         peak = find_alert(
-            snr, balanced, view.imager, scene.sources, seen[i], fully_lit[i], scene.criteria, mission.config.trigger
+            sky, view.imager, scene.sources, seen[i], fully_lit[i], scene.criteria, mission.config.trigger
         )
-        if peak is None:
-            continue
-        parts = scene.parts(exposer.edges_s(window), bands[window.band])
-        modelled = scene.catalogue_shadows * amplitudes[i][:, None, None]
-        height = float(balanced[peak.row, peak.column])
-        threshold = mission.config.trigger.alert_threshold
-        judged = judge(parts, modelled, peak, height, view.imager, threshold)
-        found.append(Alert(window, peak, snr, seen[i], judged))
+        if peak is not None:
+            found.append(Image(window, peak, counts[i], sky, seen[i], amplitudes[i]))
     return found
+
+
+def _alert(exposer: Exposer, image: Image) -> Alert:
+    scene, window, peak = exposer.scene, image.window, image.peak
+    parts = scene.parts(exposer.edges_s(window), scene.mission.response.bands[window.band])
+    modelled = scene.catalogue_shadows * image.amplitudes[:, None, None]
+    height = float(image.sky.balanced[peak.row, peak.column])
+    threshold = scene.mission.config.trigger.alert_threshold
+    judged = judge(parts, modelled, peak, height, scene.view.imager, threshold)
+    return Alert(window, peak, image.shadowgram, image.sky.snr, image.seen, judged)

@@ -68,6 +68,51 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class Lit:
+    """Area of every pixel that sources light: through holes, and at high energies through the mask itself.
+
+    Parameters
+    ----------
+    holes, mask : float64 array [n, 80, 80]
+        cm2 seen through holes and through tantalum.
+    passed : float64 array [n, atoms]
+        Share that passes the tantalum.
+    """
+
+    holes: Float64
+    mask: Float64
+    passed: Float64
+
+    @classmethod
+    def of(cls, tel: Telescope, where: Sequence[tuple[float, float] | None], transparency: Float64) -> Lit:
+        """Work it out for directions in sky pixels (None: nowhere) and the mask's transparency along its normal."""
+        n = tel.geometry.pixels
+        holes, mask = np.zeros((2, len(where), n, n))
+        passed = np.zeros((len(where), len(transparency)))
+        for i, at in enumerate(where):
+            if at is None:
+                continue
+            cm2 = tel.projected_area(*at)
+            holes[i] = tel.shadow(*at) * cm2
+            mask[i] = tel.outline(*at) * cm2 - holes[i]
+            passed[i] = transparency ** (tel.geometry.active_mm**2 / 100.0 / cm2)
+        return cls(holes, mask, passed)
+
+    def counts(self, fluence: Float64) -> Float64:
+        """Counts of all sources for photons/cm2 [n, atoms], float64 [atoms, 80, 80]."""
+        total = np.tensordot(fluence.T, self.holes, axes=1)
+        for atom in np.flatnonzero((self.passed > 1e-6).any(axis=0)):
+            total[atom] += np.tensordot(fluence[:, atom] * self.passed[:, atom], self.mask, axes=1)
+        return total
+
+    def plane(self, i: int, fluence: Float64, band: slice) -> Float64:
+        """Counts of one source in a band for photons/cm2 [atoms], float64 [80, 80]."""
+        leaking = float(fluence[band] @ self.passed[i, band])
+        plane = float(fluence[band].sum()) * self.holes[i]
+        return plane + leaking * self.mask[i] if leaking else plane
+
+
+@dataclass(frozen=True)
 class Part:
     """Counts of one part of the scene in one exposure, and what it is."""
 
@@ -95,10 +140,10 @@ class Scene:
     mask_seed: int
     particles: Float64
     """Particle counts/s per pixel, float64 [atoms]."""
-    source_area: Float64
-    """cm2 of every pixel that each known source lights in each energy interval, float64 [n, atoms, 80, 80]."""
-    new_area: Float64
-    """The same for the new source of each truth, 0 where it has none, float64 [truths, atoms, 80, 80]."""
+    lit: Lit
+    """What the known sources light."""
+    new_lit: Lit
+    """What the new source of each truth lights; nothing where it has none."""
     view: Field
     """Onboard view: imager with the shadows at the catalogue positions."""
     catalogue_shadows: Float64
@@ -108,6 +153,7 @@ class Scene:
     correction: Float64
     """Factor by which the onboard software corrects each pixel's counts for its known efficiency, [80, 80]."""
     _kept: dict[tuple[float, float], tuple[Float64, Float64]] = field(default_factory=dict)
+    _photons: dict[tuple[float, float], Float64] = field(default_factory=dict)
 
     def earth(self, start_s: float, stop_s: float, step_s: float = _SEEN_STEP_S) -> Float64:
         """Unit vectors to the Earth's centre in the body frame in the middle of equal steps, float64 [m, 3]."""
@@ -136,9 +182,14 @@ class Scene:
         shares: Float64 = np.diff(new.curve.cumulative(edges_s)) * seen
         return shares
 
+    def _arrived_fluence(self, truth: Truth, start_s: float, stop_s: float) -> Float64:
+        if truth.new is None:
+            return np.zeros(len(self.mission.cxb_rate))
+        return truth.new.fluence * self.arrived_share(truth, start_s, stop_s)
+
     def without_transients(self) -> Scene:
         """Return the scene with every transient taken out."""
-        return replace(self, truths=tuple(replace(t, new=None) for t in self.truths))
+        return replace(self, truths=tuple(replace(t, new=None) for t in self.truths), _photons={})
 
     def diffuse(self, start_s: float, stop_s: float) -> tuple[Float64, Float64]:
         """Counts of the diffuse sky, [atoms, 80, 80], and of bright limbs, [truths, atoms, 80, 80] (or empty)."""
@@ -177,17 +228,20 @@ class Scene:
 
     def photons(self, start_s: float, stop_s: float) -> Float64:
         """Expected counts without any disturbance of the detector, float64 [atoms, 80, 80]."""
+        key = (start_s, stop_s)
+        if key not in self._photons:
+            self._photons[key] = self._all_photons(start_s, stop_s)
+        return self._photons[key]
+
+    def _all_photons(self, start_s: float, stop_s: float) -> Float64:
         sky, glows = self.diffuse(start_s, stop_s)
         seconds = stop_s - start_s
         rates = self.sources.rate * self.seen_s(start_s, stop_s)[:, None]
-        total = sky + np.einsum("na,nazy->azy", rates, self.source_area)
+        total = sky + self.lit.counts(rates)
         total += self.particles[:, None, None] * seconds
         if len(glows):
             total = total + glows.sum(axis=0)
-        for truth, area in zip(self.truths, self.new_area, strict=True):
-            share = self.arrived_share(truth, start_s, stop_s)
-            if share > 0.0 and truth.new is not None:
-                total += (share * truth.new.fluence)[:, None, None] * area
+        total += self.new_lit.counts(np.array([self._arrived_fluence(t, start_s, stop_s) for t in self.truths]))
         return total * self.telescope.efficiency
 
     def disturbances(self) -> Iterator[tuple[int, Disturbance]]:
@@ -231,7 +285,7 @@ class Scene:
         for k, truth in enumerate(self.truths):
             if truth.new is not None:
                 share = sum(self.arrived_share(truth, a, b) for a, b in pairwise(edges_s))
-                plane = np.tensordot(share * truth.new.fluence[band], self.new_area[k, band], axes=1)
+                plane = self.new_lit.plane(k, share * truth.new.fluence, band)
                 kind = "signal" if truth.new.cause in TRUE_CAUSES else "artefact"
                 found.append(Part(kind, truth.new.cause, truth.sequence, plane, truth.new.y, truth.new.z))
             if truth.glow is not None:
@@ -244,12 +298,12 @@ class Scene:
         earth = sum(self.diffuse(a, b)[0] for a, b in pairwise(edges_s)) - quiet
         found.append(Part("artefact", "earth_limb", -1, earth[band].sum(axis=0)))
         seen = sum(self.seen_s(a, b) for a, b in pairwise(edges_s))
-        rates = self.sources.rate[:, band] * np.asarray(seen)[:, None]
+        fluences = self.sources.rate * np.asarray(seen)[:, None]
         faults = [(t.sequence, f) for t in self.truths for f in t.faults]
         for i in range(len(self.sources)):
             own = [(s, f.cause) for s, f in faults if f.number in (-1, int(self.sources.number[i]))]
             sequence, cause = own[-1] if own else (-1, "residual")
-            plane = np.tensordot(rates[i], self.source_area[i, band], axes=1)
+            plane = self.lit.plane(i, fluences[i], band)
             found.append(Part("source", cause, sequence, plane, float(self.sources.y[i]), float(self.sources.z[i])))
         return found
 
@@ -281,9 +335,6 @@ def build_scene(
     criteria = Criteria.draw(rng, config.trigger)
     n = tel.geometry.pixels
     leak = mission.response.mask_transparency
-    lit = [lit_area(tel, y, z, leak) for y, z in zip(sources.y, sources.z, strict=True)]
-    dark = np.zeros((len(leak), n, n))
-    new = [dark if t.new is None else lit_area(tel, t.new.y, t.new.z, leak) for t in truths]
     listed = tel.shadows(sources.catalogue_y, sources.catalogue_z)
     area = [tel.projected_area(y, z) for y, z in zip(sources.catalogue_y, sources.catalogue_z, strict=True)]
     mask_imager = imager(config.instrument, mask_seed, config.trigger.min_coding)
@@ -297,33 +348,10 @@ def build_scene(
         criteria,
         mask_seed,
         mission.particle_rate(middle_s),
-        np.array(lit).reshape(-1, len(leak), n, n),
-        np.array(new).reshape(-1, len(leak), n, n),
+        Lit.of(tel, list(zip(sources.y, sources.z, strict=True)), leak),
+        Lit.of(tel, [None if t.new is None else (t.new.y, t.new.z) for t in truths], leak),
         Field(mask_imager, listed),
         listed,
         np.array(area).reshape(-1),
         np.divide(1.0, tel.efficiency, out=np.ones((n, n)), where=tel.efficiency > 0.0),
     )
-
-
-def lit_area(tel: Telescope, y: float, z: float, transparency: Float64) -> Float64:
-    """Area of every pixel that a source lights through holes and, at high energies, through the mask itself.
-
-    Parameters
-    ----------
-    tel : Telescope
-    y, z : float
-        Direction in sky pixels.
-    transparency : float array [atoms]
-        Share of photons that pass the mask along its normal.
-
-    Returns
-    -------
-    float64 array [atoms, 80, 80]
-        cm2.
-    """
-    cm2 = tel.projected_area(y, z)
-    cosine = cm2 * 100.0 / tel.geometry.active_mm**2
-    passed = (transparency ** (1.0 / cosine))[:, None, None]
-    through = tel.shadow(y, z)
-    return cm2 * (through + passed * (tel.outline(y, z) - through))

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from slewguard.sim.campaign import simulate
 from slewguard.sim.config import SimConfig
 from slewguard.sim.scorecard_campaign import distribution_rows, first_alert_rows, mix_rows, sequence_rows
 from slewguard.sim.scorecard_instrument import count_rate_rows, field_of_view_rows, orbit_rows, roll_rows
-from slewguard.sim.scorecard_optics import blank_map_rows, error_radius_rows, point_spread_rows
+from slewguard.sim.scorecard_optics import blank_map_rows, error_radius_rows, point_spread_rows, steps
 from slewguard.sim.scorecard_population import Population
-from slewguard.sim.scorecard_rows import SECTIONS, Group, Inputs, Row
+from slewguard.sim.scorecard_rows import SECTIONS, Group, Inputs
 from slewguard.subimages.contract import TriggerSet
 from slewguard.subimages.errors import BadInput
 
@@ -35,18 +34,16 @@ GROUPS: tuple[Group, ...] = (
     mix_rows,
 )
 """What makes rows, in the order in which they are shown within a section."""
-SCHEMA = "slewguard-scorecard"
+FORMAT = "slewguard-scorecard"
 
 
 def scorecard(
     config: SimConfig,
+    triggers: TriggerSet,
     *,
     seed: int = 1,
-    days: float = 365.0,
     injections: int = 1000,
     blank_maps: int = 200,
-    workers: int = 1,
-    triggers: TriggerSet | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Compute every row.
@@ -54,19 +51,15 @@ def scorecard(
     Parameters
     ----------
     config : SimConfig
+    triggers : TriggerSet
+        A whole campaign of the configuration, for the population rows (:func:`slewguard.sim.campaign.simulate`).
     seed : int
-        Same seed, same figures.
-    days : float
-        Length of the campaign behind the population rows.
+        Of all else that is drawn; same seed, same figures.
     injections : int
         Injected sources in each of the four SNR bins.
     blank_maps : int
-    workers : int
-        Processes of the campaign; the figures do not depend on it.
-    triggers : TriggerSet, optional
-        A whole campaign of the same configuration instead of simulating one; its days and seed count.
     progress : callable, optional
-        Called with the number of the campaign's events done and their total.
+        Called with the number of steps done and their total.
 
     Returns
     -------
@@ -82,26 +75,31 @@ def scorecard(
     for name, count in (("injections", injections), ("blank maps", blank_maps)):
         if count < 2:
             raise BadInput(f"there must be at least 2 {name}, not {count}")
-    given = None if triggers is None else Population.of(triggers, config)
-
-    def population() -> Population:
-        if given is not None:
-            return given
-        drawn = simulate(config, days=days, seed=seed, workers=workers, progress=progress)
-        return Population.of(drawn, config)
-
-    inputs = Inputs(config, seed, injections, blank_maps, population)
+    population = Population.of(triggers, config)
+    tell = _counter(steps(injections, blank_maps), progress)
+    inputs = Inputs(config, seed, injections, blank_maps, population, tell)
     rows = [row for group in GROUPS for row in group(inputs)]
-    made = inputs.population.triggers.provenance
     return {
-        "format": SCHEMA,
+        "format": FORMAT,
         "version": 1,
         "config_sha256": config.digest(),
         "seed": seed,
-        "days": inputs.population.days,
-        "campaign_seed": made.get("seed"),
+        "days": population.days,
+        "campaign_seed": triggers.provenance.get("seed"),
         "rows": [row.to_json() for row in rows],
     }
+
+
+def _counter(total: int, progress: Callable[[int, int], None] | None) -> Callable[[int], None]:
+    done = 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, total)
+
+    return tell
 
 
 def sections(rows: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -127,6 +125,3 @@ def as_markdown(card: dict[str, Any]) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-__all__ = ["Row", "as_markdown", "scorecard", "sections"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -62,7 +63,14 @@ def corrected(tel: Telescope, counts: NDArray[np.int64]) -> Float64:
     return np.divide(counts, tel.efficiency, out=np.zeros(counts.shape), where=tel.efficiency > 0.0)
 
 
-def inject(flight: Mission, seed: int, low: float, high: float, n: int) -> Float64:
+def steps(injections: int, blank_maps: int) -> int:
+    """Steps of work that the rows of this module tell of."""
+    return (len(SNR_BINS) - 1) * injections + blank_maps
+
+
+def inject(
+    flight: Mission, seed: int, low: float, high: float, n: int, tell: Callable[[int], None] = lambda _: None
+) -> Float64:
     """Inject sources into quiet shadowgrams, and find them again.
 
     Places are uniform in solid angle over the searched field, expected SNRs log-uniform and wider than the bin by
@@ -76,6 +84,8 @@ def inject(flight: Mission, seed: int, low: float, high: float, n: int) -> Float
         Bin of the measured SNR.
     n : int
         Injections that count.
+    tell : callable, optional
+        Called with the number of injections just done.
 
     Returns
     -------
@@ -94,6 +104,7 @@ def inject(flight: Mission, seed: int, low: float, high: float, n: int) -> Float
             flight, config.instrument.mask_seeds[batch % len(config.instrument.mask_seeds)]
         )
         batch += 1
+        before = len(found)
         places = [draw_position(rng, config.instrument, config.trigger.min_coding) for _ in range(_BATCH)]
         wanted = np.exp(rng.uniform(np.log(max(low - 2.5, 1.0)), np.log(high + 2.5), _BATCH))
         quiet = quiet_plane(flight, tel, band)
@@ -110,6 +121,7 @@ def inject(flight: Mission, seed: int, low: float, high: float, n: int) -> Float
                 angle = float(np.arctan2(np.linalg.norm(np.cross(true, fitted)), true @ fitted))
                 flat = float(np.hypot(at[0] - place[0], at[1] - place[1])) * per_px
                 found.append((np.degrees(angle) * 60.0, np.degrees(flat) * 60.0, top))
+        tell(min(len(found), n) - before)
     return np.array(found[:n])
 
 
@@ -142,7 +154,7 @@ def error_radius_rows(inputs: Inputs) -> list[Row]:
     on_sky: list[Row] = []
     on_axis: list[Row] = []
     for low, high in pairwise(SNR_BINS):
-        found = inject(flight, inputs.seed, low, high, inputs.injections)
+        found = inject(flight, inputs.seed, low, high, inputs.injections, inputs.tell)
         for rows, column, key, what, note in (
             (on_sky, 0, "r90_sky", "angle on the sky, anywhere in the field", "off the axis a pixel spans less sky"),
             (on_axis, 1, "r90_axis", f"a pixel taken as {pixel:.1f} arcmin everywhere, as the formula does", formula),
@@ -229,6 +241,7 @@ def blank_map_rows(inputs: Inputs) -> list[Row]:
         snr = field.sky_maps(corrected(tel, counts), np.zeros((1, 0))).snr[0][camera.valid]
         scatter.append(float(snr.std()))
         highest.append(float(snr.max()))
+        inputs.tell(1)
     low, middle, high = np.quantile(highest, [0.025, 0.5, 0.975])
     above = float(np.mean(np.array(highest) > 4.6))
     off = float(max(3.3 - middle, middle - 4.6))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 from slewguard.sim.config import SimConfig
@@ -56,12 +55,10 @@ class Inputs:
     injections: int
     """Injected sources per SNR bin."""
     blank_maps: int
-    simulate: Callable[[], Population]
-
-    @cached_property
-    def population(self) -> Population:
-        """The campaign that the population rows are read from; simulated where it is first asked for."""
-        return self.simulate()
+    population: Population
+    """The campaign that the population rows are read from."""
+    tell: Callable[[int], None]
+    """Called with the number of steps just done."""
 
 
 Group = Callable[[Inputs], list[Row]]

@@ -32,7 +32,7 @@ class Trigger(Section):
         ge=0,
         le=12,
     )
-    crt_threshold: float = key(6.5, "count-rate excess that asks for an image, sigma", "assumed", "none", gt=0)
+    crt_threshold: float = key(8.0, "count-rate excess that asks for an image, sigma", "assumed", "none", gt=0)
     crt_cycle_s: float = key(
         2.56, "the best count-rate excess of each cycle is imaged, s", "assumed", "about one image per second", gt=0
     )
@@ -63,7 +63,7 @@ class Trigger(Section):
     exclusion_px: Range = key(
         (0.0, 3.0), "radius about known sources without new alerts, uniform per event, sky px", "assumed", "none"
     )
-    exclusion_share: float = key(0.85, "share of events with such an exclusion in force", "assumed", "none", ge=0, le=1)
+    exclusion_share: float = key(0.6, "share of events with such an exclusion in force", "assumed", "none", ge=0, le=1)
     outburst_excess: float = key(
         1.0, "excess over the catalogue flux at which a known source alerts", "assumed", "none", ge=0
     )

@@ -99,7 +99,7 @@ class _Forecast:
 
     def _highest(self, plane: Float64) -> float:
         """Highest SNR of a plane over a background of one count per pixel."""
-        snr = self._imager.balanced_alone(self._imager.flattened(plane)[None])[0] / self._noise
+        snr = self._imager.excess(self._imager.flattened(plane)[None])[0] / self._noise
         return float(np.abs(snr[self._imager.valid]).max())
 
     def _point_source(self, truth: Truth) -> Float64:
@@ -116,7 +116,7 @@ class _Forecast:
             # Seen by part of the plane only: at most what a searched direction of that coding would give.
             g = self._scene.telescope.geometry
             return float(np.sqrt(coding(g, y, z))) * self._scene.telescope.geometry.pixels * 0.5
-        return float(self._imager.response[row, col] / self._noise[row, col])
+        return float(self._imager.response[row, col] / self._imager.gain[row, col] / self._noise[row, col])
 
     def _leftover(self, truth: Truth) -> Float64:
         """SNR per second that catalogue faults leave of the worst source, over one count/s/pixel, per band."""
@@ -150,8 +150,8 @@ def _some_directions(geometry: Instrument) -> Float64:
 
 @lru_cache(maxsize=32)
 def _noise_map(instrument: Instrument, mask_seed: int, min_coding: float) -> NDArray[np.float32]:
-    """Square root of V for one count per pixel of quiet background, float32 [199, 199]."""
+    """Square root of V / (1 + B)^2 for one count per pixel of quiet background, float32 [199, 199]."""
     view: Imager = imager(instrument, mask_seed, min_coding)
     flat = view.telescope.diffuse / view.telescope.diffuse.mean()
-    noise: NDArray[np.float32] = np.sqrt(view.sky_map(flat, flat).variance)
+    noise: NDArray[np.float32] = np.sqrt(view.sky_map(flat, flat).spread)
     return noise

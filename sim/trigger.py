@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.sim.imaging import Imager
+from slewguard.sim.imaging import Imager, SkyMap
 from slewguard.sim.settings_instrument import Instrument
 from slewguard.sim.settings_trigger import Trigger
 from slewguard.sim.sources import Sources
@@ -56,8 +56,7 @@ class Peak:
 
 
 def find_alert(
-    snr: Float32,
-    balanced: Float32,
+    sky: SkyMap,
     imager: Imager,
     sources: Sources,
     seen: NDArray[np.bool_],
@@ -69,8 +68,8 @@ def find_alert(
 
     Parameters
     ----------
-    snr, balanced : float32 array [199, 199]
-        SNR and S of one exposure.
+    sky : SkyMap
+        One exposure.
     imager : Imager
     sources : Sources
         Known sources, already subtracted.
@@ -81,6 +80,7 @@ def find_alert(
     criteria : Criteria
     config : Trigger
     """
+    snr = sky.snr
     if np.nanmax(snr, initial=-np.inf) < config.alert_threshold:
         return None
     allowed = np.where(imager.valid, snr, -np.inf)
@@ -90,7 +90,7 @@ def find_alert(
         core = _disc(rows[i], cols[i], config.association_px, allowed.shape)
         highest = int(np.argmax(allowed[core]))
         at = core[0][highest], core[1][highest]
-        excess = balanced[at] / imager.response[at]
+        excess = sky.excess[at] * sky.gain[at] / imager.response[at]
         if excess < config.outburst_excess * fully_lit[i]:
             allowed[_disc(rows[i], cols[i], criteria.exclusion_px, allowed.shape)] = -np.inf
     row, col = _highest(allowed, snr, config.alert_threshold)
