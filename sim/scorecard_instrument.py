@@ -9,8 +9,8 @@ from slewguard.sim.instrument import telescope
 from slewguard.sim.mission import mission
 from slewguard.sim.orbit import earth_radius_deg, period_s, saa_passages
 from slewguard.sim.pointing import position_angle_deg, unit_vector
-from slewguard.sim.scene import lit_area
-from slewguard.sim.scorecard_optics import blank_field, crab_plane, quiet_plane, reference_band
+from slewguard.sim.scene import Lit
+from slewguard.sim.scorecard_optics import blank_field, crab_planes, quiet_plane, reference_band
 from slewguard.sim.scorecard_population import notices
 from slewguard.sim.scorecard_rows import Inputs, Row, compared
 from slewguard.sim.spectra import crab, cxb, response
@@ -63,7 +63,7 @@ def count_rate_rows(inputs: Inputs) -> list[Row]:
     """Counts of sky and Crab for an ideal response, with those of the configuration beside them."""
     config = inputs.config
     flight = mission(config, inputs.seed)
-    thin = config.instrument.model_copy(update={"mask_thickness_mm": 0.0, "efficiency": 1.0})
+    thin = config.instrument.model_copy(update={"mask_thickness_mm": 0.0})
     ideal = response(_IDEAL_BANDS)
     seeds = config.instrument.mask_seeds
     band = reference_band(flight)
@@ -101,9 +101,7 @@ def _crab_row(inputs: Inputs) -> Row:
     atoms = ideal.bands[1]
     half = config.instrument.sky_side // 2
     thin = {
-        cross: config.instrument.model_copy(
-            update={"mask_thickness_mm": 0.0, "efficiency": 1.0, "variance_cross_term": cross}
-        )
+        cross: config.instrument.model_copy(update={"mask_thickness_mm": 0.0, "variance_cross_term": cross})
         for cross in (False, True)
     }
     snrs: dict[bool, list[float]] = {False: [], True: []}
@@ -113,12 +111,12 @@ def _crab_row(inputs: Inputs) -> Row:
         for cross, geometry in thin.items():
             camera = imager(geometry, s, config.trigger.min_coding)
             tel = camera.telescope
-            area = lit_area(tel, half, half, ideal.mask_transparency)[atoms]
-            source = np.tensordot(ideal.rate(crab)[atoms], area, axes=1) * _EXPOSURE_S
+            lit = Lit.of(tel, [(half, half)], ideal.mask_transparency)
+            source = lit.plane(0, ideal.rate(crab) * _EXPOSURE_S, atoms)
             sky = float(ideal.rate(cxb)[atoms].sum()) * tel.diffuse * _EXPOSURE_S
             snrs[cross].append(float(camera.sky_map(source + sky, sky).snr[half, half]))
         tel, _, field = blank_field(flight, s)
-        plane = quiet_plane(flight, tel, band) + crab_plane(flight, tel, half, half, band)
+        plane = quiet_plane(flight, tel, band) + crab_planes(flight, tel, [(half, half)], band)[0]
         own.append(float(field.sky_maps(plane[None], np.zeros((1, 0))).snr[0, half, half]))
     return compared(
         "crab_snr",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +13,7 @@ from slewguard.sim.imaging import Field, Imager, imager
 from slewguard.sim.instrument import Telescope, telescope
 from slewguard.sim.mission import Mission, mission
 from slewguard.sim.population import draw_position
-from slewguard.sim.scene import lit_area
+from slewguard.sim.scene import Lit
 from slewguard.sim.scorecard_rows import Inputs, Row, compared
 from slewguard.sim.scorecard_statistics import bootstrap
 from slewguard.sim.spectra import particle_rate
@@ -42,12 +42,12 @@ def quiet_plane(flight: Mission, tel: Telescope, band: int) -> Float64:
     return plane * flight.config.trigger.short_window_s
 
 
-def crab_plane(flight: Mission, tel: Telescope, y: float, z: float, band: int) -> Float64:
-    """Expected counts of a source of 1 Crab in the shortest image window, float64 [80, 80]."""
-    atoms = flight.response.bands[band]
-    area = lit_area(tel, y, z, flight.response.mask_transparency)[atoms]
-    plane: Float64 = np.tensordot(flight.crab_rate[atoms], area, axes=1) * tel.efficiency
-    return plane * flight.config.trigger.short_window_s
+def crab_planes(flight: Mission, tel: Telescope, where: Sequence[tuple[float, float]], band: int) -> Float64:
+    """Expected counts of sources of 1 Crab at sky pixels (y, z) in the shortest image window, float64 [n, 80, 80]."""
+    lit = Lit.of(tel, where, flight.response.mask_transparency)
+    fluence = flight.crab_rate * flight.config.trigger.short_window_s
+    planes = [lit.plane(i, fluence, flight.response.bands[band]) for i in range(len(where))]
+    return np.array(planes) * tel.efficiency
 
 
 def blank_field(flight: Mission, mask_seed: int) -> tuple[Telescope, Imager, Field]:
@@ -108,7 +108,7 @@ def inject(
         places = [draw_position(rng, config.instrument, config.trigger.min_coding) for _ in range(_BATCH)]
         wanted = np.exp(rng.uniform(np.log(max(low - 2.5, 1.0)), np.log(high + 2.5), _BATCH))
         quiet = quiet_plane(flight, tel, band)
-        lit = np.array([crab_plane(flight, tel, y, z, band) for y, z in places])
+        lit = crab_planes(flight, tel, places, band)
         fluxes = _flux_for(camera, quiet, lit, places, wanted)
         counts = rng.poisson(quiet + fluxes[:, None, None] * lit)
         maps = field.sky_maps(corrected(tel, counts), np.zeros((_BATCH, 0)))
@@ -189,7 +189,7 @@ def point_spread_rows(inputs: Inputs) -> list[Row]:
     minima, places = [], set()
     for mask_seed in inputs.config.instrument.mask_seeds:
         tel, _, field = blank_field(flight, mask_seed)
-        plane = quiet_plane(flight, tel, band) + crab_plane(flight, tel, half, half, band)
+        plane = quiet_plane(flight, tel, band) + crab_planes(flight, tel, [(half, half)], band)[0]
         snr = field.sky_maps(plane[None], np.zeros((1, 0))).snr[0]
         row, column = snr[half], snr[:, half]
         sides = [row[half - 5 : half][::-1], row[half + 1 : half + 6]]
