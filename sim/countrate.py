@@ -58,6 +58,11 @@ def ticks(seconds: float) -> int:
     return round(seconds / TICK_S)
 
 
+def tick_of(t_s: float) -> int:
+    """Tick in which a mission time lies; one that rounding alone keeps from a tick's begin is at it."""
+    return int(np.floor(t_s / TICK_S + 1e-4))
+
+
 def find_excesses(curve: NDArray[np.int64], trigger: Trigger, first_tick: int = 0) -> list[Excess]:
     """Return the best excess of every cycle in which one passes the threshold, in order of time.
 

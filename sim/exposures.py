@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.sim.countrate import quadrants, ticks
+from slewguard.sim.countrate import quadrants, tick_of, ticks
 from slewguard.sim.scene import Scene
 from slewguard.sim.settings_trigger import TICK_S, Trigger
 
@@ -42,7 +42,7 @@ class Window:
 def image_windows(trigger: Trigger, start_s: float, stop_s: float) -> list[Window]:
     """Every image-trigger window of every band that overlaps a stretch of time, in order of their ends."""
     found = []
-    first_tick, last_tick = int(start_s // TICK_S), -int(-stop_s // TICK_S)
+    first_tick, last_tick = tick_of(start_s), -tick_of(-stop_s)
     for scale in range(trigger.image_scales):
         length = ticks(trigger.window_s(scale))
         for k in range(first_tick // length, (last_tick - 1) // length + 1):
@@ -83,12 +83,16 @@ def draw_light_curve(rng: np.random.Generator, scene: Scene, start: int, stop: i
     for a, b in pairwise(edges):
         steady = quadrants(without.expected(a * TICK_S, b * TICK_S)) / (b - a)
         expected[a - start : b - start] = steady
+    changes = [d for _, d in scene.disturbances() if d.efficiency is not None]
     for k, truth in enumerate(scene.truths):
         if truth.new is None:
             continue
         lit = [scene.new_lit.plane(k, one, slice(None)) for one in np.diag(truth.new.fluence)]
         share = scene.arrived_shares(truth.new, np.arange(start, stop + 1) * TICK_S)
-        expected += share[:, None, None] * quadrants(np.array(lit) * scene.telescope.efficiency)
+        photons = np.array(lit) * scene.telescope.efficiency
+        for a, b in pairwise(edges):
+            counted = photons + sum(d.expected(photons, a * TICK_S, b * TICK_S) for d in changes)
+            expected[a - start : b - start] += share[a - start : b - start, None, None] * quadrants(counted)
     return LightCurve4(start, rng.poisson(expected))
 
 

@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.sim.countrate import Excess, find_excesses, quadrants, ticks
+from slewguard.sim.countrate import Excess, find_excesses, quadrants, tick_of, ticks
 from slewguard.sim.exposures import Exposer, LightCurve4, Window, draw_light_curve, edges_of
 from slewguard.sim.imaging import SkyMap
 from slewguard.sim.judge import Judged, judge
@@ -41,7 +41,7 @@ def count_rates(rng: np.random.Generator, scene: Scene, start: int, stop: int) -
     curve = draw_light_curve(rng, scene, start, stop, ticks(trigger.short_window_s))
     counts = curve.counts.copy()
     for _, d in scene.disturbances():
-        at = int(d.start_s // TICK_S) - start if d.counts is not None else -1
+        at = tick_of(d.start_s) - start if d.counts is not None else -1
         if d.counts is not None and 0 <= at < len(counts):
             counts[at] += quadrants(d.counts).astype(np.int64)
     banded = np.stack([counts[:, b].sum(axis=1) for b in scene.mission.response.bands], axis=1)

@@ -265,7 +265,7 @@ class Scene:
         return sum((d.arrived(start_s, stop_s) for _, d in self.disturbances()), 0.0)
 
     def parts(self, edges_s: Sequence[float], band: slice) -> list[Part]:
-        """Take one exposure apart: everything in it but the steady background of sky and particles.
+        """Take one exposure, corrected for efficiency, apart: all of it but the steady sky and particles.
 
         Parameters
         ----------
@@ -281,7 +281,7 @@ class Scene:
             plane = np.zeros_like(photons[0])
             for p, (a, b) in zip(photons, pairwise(edges_s), strict=True):
                 plane += d.expected(p, a, b) + d.arrived(a, b)
-            found.append(Part("artefact", d.cause, sequence, plane[band].sum(axis=0)))
+            found.append(Part("artefact", d.cause, sequence, plane[band].sum(axis=0) * self.correction))
         for k, truth in enumerate(self.truths):
             if truth.new is not None:
                 share = sum(self.arrived_share(truth, a, b) for a, b in pairwise(edges_s))
@@ -305,7 +305,10 @@ class Scene:
             sequence, cause = own[-1] if own else (-1, "residual")
             plane = self.lit.plane(i, fluences[i], band)
             found.append(Part("source", cause, sequence, plane, float(self.sources.y[i]), float(self.sources.z[i])))
-        return found
+        # Light that a dead pixel does not count is no part of the exposure; all else is corrected for its efficiency.
+        alive = self.telescope.efficiency > 0.0
+        disturbed = sum(1 for _ in self.disturbances())
+        return found[:disturbed] + [replace(p, plane=p.plane * alive) for p in found[disturbed:]]
 
 
 def build_scene(
