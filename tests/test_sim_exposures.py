@@ -1,5 +1,7 @@
 """Counts: each photon drawn once, whatever windows look at it, with the means that the scene expects."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,7 +43,7 @@ def window(start: int, stop: int, band: int = 0) -> Window:
 @given(st.lists(st.integers(1, 4095), min_size=1, max_size=5, unique=True))
 def test_a_window_is_the_sum_of_its_pieces_whatever_else_is_looked_at(scene: Scene, cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), 4096]
-    pieces = [window(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    pieces = [window(a, b) for a, b in pairwise(edges)]
     whole = window(0, 4096)
     exposer = Exposer(np.random.default_rng(1), scene, edges_of([*pieces, whole, window(100, 3000)]))
     for atoms in (*flight().response.bands, ALL):
@@ -124,7 +126,7 @@ def test_light_curve_has_the_means_of_the_scene() -> None:
     curve: LightCurve4 = draw_light_curve(Mean(), scene, FIRST, FIRST + 8192, 2048)  # type: ignore[arg-type]
     got = curve.counts.reshape(-1, 512, 4, 4).sum(axis=1)
     edges = (FIRST + 512 * np.arange(17)) * TICK_S
-    want = [quadrants(scene.expected(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    want = [quadrants(scene.expected(a, b)) for a, b in pairwise(edges)]
     # The SAA rate rises by 20.48 s / growth_s within a piece that is taken as even; all else is exact.
     np.testing.assert_allclose(got, want, rtol=0.03)
     short = got.reshape(4, 4, 4, 4).sum(axis=1)
