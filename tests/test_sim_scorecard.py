@@ -264,8 +264,10 @@ def test_rendered_page_changes_between_the_markers_alone() -> None:
         rendered("no marker", "new")
 
 
-def test_command_prints_three_sections_and_writes_json(tmp_path, capsys, monkeypatch) -> None:
-    from slewguard.cli.scorecard import show
+def test_command_prints_three_sections_and_writes_json(tmp_path, monkeypatch) -> None:
+    from click.testing import CliRunner
+
+    from slewguard.cli.simulate import command
     from slewguard.sim import scorecard as module
     from slewguard.subimages.hdf5 import write_triggers_hdf5
 
@@ -273,13 +275,44 @@ def test_command_prints_three_sections_and_writes_json(tmp_path, capsys, monkeyp
     monkeypatch.setattr(module, "scorecard", lambda *a, **k: small(*a, **k, injections=2, blank_maps=2))
     path, out = tmp_path / "year.h5", tmp_path / "card.json"
     write_triggers_hdf5(path, campaign([{"sequence": s} for s in range(8)]))
-    show(CONFIG, seed=1, days=1.0, workers=1, triggers_from=path, json_to=str(out))
-    shown = capsys.readouterr().out
+    done = CliRunner().invoke(command, ["--scorecard", "--from", str(path), "--json", str(out)])
+    assert done.exit_code == 0, done.output
     for title in ("Public facts not tuned on", "Public facts tuned on", "Self-consistency with our own computation"):
-        assert title in shown
+        assert title in done.output
     card = json.loads(out.read_text())
     assert card["days"] == 365.25
     assert {row["key"] for row in card["rows"]} >= {"ks_off_axis", "ks_snr", "crab_snr", "r90_sky_8_12"}
     write_triggers_hdf5(path, campaign([{}], {**CAMPAIGN, "days": 0}))
-    with pytest.raises(BadInput, match=r"year\.h5: holds no campaign"):
-        show(CONFIG, seed=1, days=1.0, workers=1, triggers_from=path, json_to=None)
+    refused = CliRunner().invoke(command, ["--scorecard", "--from", str(path)])
+    assert isinstance(refused.exception, BadInput)
+    assert "year.h5: holds no campaign" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["--from", "a.h5", "--out", "b.h5"], "--from is for --scorecard"),
+        (["--scorecard", "--out", "b.h5"], "--scorecard does not go with --out"),
+        (["--scorecard", "--from", "a.h5", "--days", "3"], "--from does not go with --days"),
+    ],
+)
+def test_options_that_mean_nothing_together_are_refused(words: list[str], fault: str) -> None:
+    from click.testing import CliRunner
+
+    from slewguard.cli.simulate import command
+
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 2
+    assert fault in " ".join(done.output.split())
+
+
+def test_scorecard_simulates_where_no_campaign_is_given(monkeypatch, capsys) -> None:
+    from slewguard.cli.scorecard import show
+    from slewguard.sim import scorecard as module
+
+    small = module.scorecard
+    monkeypatch.setattr(module, "scorecard", lambda *a, **k: small(*a, **k, injections=2, blank_maps=2))
+    show(CONFIG, seed=1, days=0.01, workers=1, triggers_from=None, json_to="-")
+    card = json.loads(capsys.readouterr().out)
+    assert card["days"] == 0.01
+    assert card["config_sha256"] == CONFIG.digest()
