@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -20,6 +22,11 @@ from slewguard.sim.settings_orbit import Catalogue, Orbit, Plan
 from slewguard.sim.settings_sky import Bursts, Energy, Sky
 from slewguard.sim.settings_trigger import Trigger
 from slewguard.subimages.errors import BadInput
+from slewguard.subimages.paths import read_bytes
+
+_CONTENT = "sha256:"
+_SHIPPED = (None, "default")
+_LARGEST_FILE = 2**24
 
 
 class SimConfig(Section):
@@ -37,9 +44,87 @@ class SimConfig(Section):
     rates: Rates = Rates()
 
     def digest(self) -> str:
-        """SHA-256 of the configuration's canonical JSON."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """SHA-256 of the configuration's canonical JSON, in which the content of a file stands for its path.
+
+        Raises
+        ------
+        BadInput
+            If a file that the configuration names cannot be read.
+        """
+        text = json.dumps(_by_content(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def names_file(key: str) -> bool:
+    """Whether the value of a key is the path of a file (or stands for what ships)."""
+    return key == "path" or key.endswith("_path")
+
+
+def _by_content(config: SimConfig) -> dict[str, dict[str, Any]]:
+    values: dict[str, dict[str, Any]] = config.model_dump(mode="json")
+    for section in values.values():
+        for name, value in section.items():
+            if names_file(name) and value not in _SHIPPED:
+                section[name] = _CONTENT + hashlib.sha256(read_bytes(value, _LARGEST_FILE)).hexdigest()
+    return values
+
+
+def config_changes(config: SimConfig) -> dict[str, dict[str, Any]]:
+    """Return the keys that differ from the defaults, by section, as JSON-able data.
+
+    A file is named by the SHA-256 of its content (``sha256:...``), not by its path: the same campaign says the same
+    on every machine. :func:`config_of` is the inverse.
+
+    Raises
+    ------
+    BadInput
+        If a file that the configuration names cannot be read.
+    """
+    defaults = SimConfig().model_dump(mode="json")
+    changed = {
+        section: {name: value for name, value in values.items() if value != defaults[section][name]}
+        for section, values in _by_content(config).items()
+    }
+    return {section: values for section, values in changed.items() if values}
+
+
+def config_of(
+    changes: Mapping[str, Any], path: str | Path, files: SimConfig | None = None, where: str = ""
+) -> SimConfig:
+    """Return the configuration that :func:`config_changes` tells.
+
+    Parameters
+    ----------
+    changes : mapping
+    path : path-like
+        File that holds them, for faults.
+    files : SimConfig, optional
+        Names the files of which ``changes`` knows the content.
+    where : str
+        What in the file holds them, for faults.
+
+    Raises
+    ------
+    BadInput
+        If they are no configuration, or a file that they need is not named or another one.
+    """
+    values: dict[str, Any] = {}
+    for section, given in changes.items():
+        values[section] = dict(given) if isinstance(given, Mapping) else given
+        for name, value in values[section].items() if isinstance(given, Mapping) else ():
+            if names_file(name) and str(value).startswith(_CONTENT):
+                values[section][name] = _named(section, name, value, files, path)
+    return _validated(values, path, where)
+
+
+def _named(section: str, name: str, content: str, files: SimConfig | None, path: str | Path) -> str:
+    key, named = f"{section}.{name}", getattr(getattr(files, section, None), name, None)
+    if named in _SHIPPED:
+        raise BadInput(f"was simulated with a file as {key}: a configuration that names it is needed", path)
+    found = _CONTENT + hashlib.sha256(read_bytes(named, _LARGEST_FILE)).hexdigest()
+    if found != content:
+        raise BadInput(f"is not the {key} with which {path} was simulated", named)
+    return str(named)
 
 
 def load_config(path: str | Path) -> SimConfig:
@@ -64,14 +149,18 @@ def load_config(path: str | Path) -> SimConfig:
         data = {}
     if not isinstance(data, dict):
         raise BadInput("must hold a YAML mapping of sections", path)
+    return _validated(data, path)
+
+
+def _validated(data: Mapping[str, Any], path: str | Path, where: str = "") -> SimConfig:
     try:
         return SimConfig.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        at = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "extra_forbidden"
-        fault = f"unknown key {where!r}" if unknown else f"key {where!r}: {first['msg']}"
-        raise BadInput(fault, path) from error
+        fault = f"unknown key {at!r}" if unknown else f"key {at!r}: {first['msg']}"
+        raise BadInput(f"{where}: {fault}" if where else fault, path) from error
 
 
 def drop_config(config: SimConfig | None = None) -> str:
