@@ -28,12 +28,23 @@ _SEEN_WITHIN_PX = {"stale_catalogue": 6.0, "residual": 12.0}
 
 
 @dataclass(frozen=True)
+class Share:
+    """Share of S at the peak that one part of the scene makes, and the event it belongs to (-1: to none)."""
+
+    cause: str
+    sequence: int
+    share: float
+
+
+@dataclass(frozen=True)
 class Judged:
     """Label and cause of an alert and the event it belongs to (-1: to none)."""
 
     label: int
     cause: str
     sequence: int
+    shares: tuple[Share, ...] = ()
+    """What the label rests on, largest first; what they lack of 1 is noise."""
 
 
 def judge(
@@ -86,14 +97,17 @@ def judge(
         shares[key] = shares.get(key, 0.0) + sum(value for _, value in lefts)
     (artefact, owner), most = max(shares.items(), key=lambda item: item[1])
     signals = [(part, share(part.plane)) for part in parts if part.kind == "signal"]
+    made = [Share(*key, value) for key, value in shares.items()]
+    made += [Share(part.cause, part.sequence, value) for part, value in signals]
+    made_by = tuple(sorted(made, key=lambda s: -s.share))
     for part, signal in sorted(signals, key=lambda item: -item[1]):
         if distance(part.y, part.z) <= TRUTH_PX:
             lifted = most >= 0.25 and signal * peak.snr < threshold
             if signal >= 0.5 and most < 0.5 and not lifted:
-                return Judged(TRUE, part.cause, part.sequence)
+                return Judged(TRUE, part.cause, part.sequence, made_by)
             if signal >= 0.5 or most < 0.5:
-                return Judged(UNCLEAR, "unclear", part.sequence)
+                return Judged(UNCLEAR, "unclear", part.sequence, made_by)
         elif signal > most:
             # A side lobe of a true source: nothing shines where the alert points.
-            return Judged(FALSE, "coding_noise", part.sequence)
-    return Judged(FALSE, artefact, owner) if most >= 0.25 else Judged(FALSE, "statistical", -1)
+            return Judged(FALSE, "coding_noise", part.sequence, made_by)
+    return Judged(FALSE, artefact, owner, made_by) if most >= 0.25 else Judged(FALSE, "statistical", -1, made_by)
