@@ -10,7 +10,7 @@ from slewguard.sim.mission import mission
 from slewguard.sim.orbit import earth_radius_deg, period_s, saa_passages
 from slewguard.sim.pointing import position_angle_deg, unit_vector
 from slewguard.sim.scene import Lit
-from slewguard.sim.scorecard_optics import blank_field, crab_planes, quiet_plane, reference_band
+from slewguard.sim.scorecard_optics import blank_field, crab_planes, masks, quiet_plane, reference_band
 from slewguard.sim.scorecard_population import notices
 from slewguard.sim.scorecard_rows import Inputs, Row, compared
 from slewguard.sim.spectra import crab, cxb, response
@@ -65,7 +65,7 @@ def count_rate_rows(inputs: Inputs) -> list[Row]:
     flight = mission(config, inputs.seed)
     thin = config.instrument.model_copy(update={"mask_thickness_mm": 0.0})
     ideal = response(_IDEAL_BANDS)
-    seeds = config.instrument.mask_seeds
+    seeds = masks(config.instrument)
     band = reference_band(flight)
     rows = []
     for index, fact in enumerate((3090.0, 1980.0)):
@@ -107,7 +107,7 @@ def _crab_row(inputs: Inputs) -> Row:
     snrs: dict[bool, list[float]] = {False: [], True: []}
     own = []
     band = reference_band(flight)
-    for s in config.instrument.mask_seeds:
+    for s in masks(config.instrument):
         for cross, geometry in thin.items():
             camera = imager(geometry, s, config.trigger.min_coding)
             tel = camera.telescope

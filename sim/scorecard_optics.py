@@ -16,6 +16,7 @@ from slewguard.sim.population import draw_position
 from slewguard.sim.scene import Lit
 from slewguard.sim.scorecard_rows import Inputs, Row, compared
 from slewguard.sim.scorecard_statistics import bootstrap
+from slewguard.sim.settings_instrument import Instrument
 from slewguard.sim.spectra import particle_rate
 from slewguard.sim.trigger import r90_arcmin, sub_pixel
 
@@ -31,6 +32,11 @@ def reference_band(flight: Mission) -> int:
     """Number of the band 5-20 keV, or of the first where there is none."""
     kev = list(flight.config.trigger.bands_kev)
     return kev.index((5.0, 20.0)) if (5.0, 20.0) in kev else 0
+
+
+def masks(instrument: Instrument) -> tuple[int, ...]:
+    """Seeds of the masks to look at: one where the pattern comes from a file."""
+    return instrument.mask_seeds if instrument.mask_path is None else instrument.mask_seeds[:1]
 
 
 def quiet_plane(flight: Mission, tel: Telescope, band: int) -> Float64:
@@ -97,12 +103,10 @@ def inject(
     rng = np.random.Generator(np.random.Philox(key=[seed, (_R90 << 32) + round(1000 * low)]))
     band = reference_band(flight)
     found: list[tuple[float, float, float]] = []
-    batch = 0
+    seeds, batch = masks(config.instrument), 0
     per_px = config.instrument.pitch_mm / config.instrument.distance_mm
     while len(found) < n:
-        tel, camera, field = blank_field(
-            flight, config.instrument.mask_seeds[batch % len(config.instrument.mask_seeds)]
-        )
+        tel, camera, field = blank_field(flight, seeds[batch % len(seeds)])
         batch += 1
         before = len(found)
         places = [draw_position(rng, config.instrument, config.trigger.min_coding) for _ in range(_BATCH)]
@@ -187,7 +191,7 @@ def point_spread_rows(inputs: Inputs) -> list[Row]:
     band = reference_band(flight)
     half = inputs.config.instrument.sky_side // 2
     minima, places = [], set()
-    for mask_seed in inputs.config.instrument.mask_seeds:
+    for mask_seed in masks(inputs.config.instrument):
         tel, _, field = blank_field(flight, mask_seed)
         plane = quiet_plane(flight, tel, band) + crab_planes(flight, tel, [(half, half)], band)[0]
         snr = field.sky_maps(plane[None], np.zeros((1, 0))).snr[0]
@@ -233,7 +237,7 @@ def blank_map_rows(inputs: Inputs) -> list[Row]:
     flight = mission(inputs.config, inputs.seed)
     rng = np.random.Generator(np.random.Philox(key=[inputs.seed, _BLANK]))
     band = reference_band(flight)
-    seeds = inputs.config.instrument.mask_seeds
+    seeds = masks(inputs.config.instrument)
     scatter, highest = [], []
     for k in range(inputs.blank_maps):
         tel, camera, field = blank_field(flight, seeds[k % len(seeds)])

@@ -65,7 +65,7 @@ Group = Callable[[Inputs], list[Row]]
 
 
 def number(x: float) -> str:
-    """Three significant digits, without exponents."""
+    """Three significant digits; exponents only below 0.0001."""
     if abs(x) >= 100:
         return f"{x:,.0f}"
     return f"{x:#.3g}".rstrip(".")
