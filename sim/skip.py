@@ -33,13 +33,19 @@ def worth_imaging(scene: Scene, windows: Iterable[Window]) -> list[Window]:
     threshold = scene.mission.config.trigger.alert_threshold
     predicted = [(w, forecast.sigma(w)) for w in windows]
     kept = [(w, sigma) for w, sigma in predicted if sigma > threshold - MARGIN]
-    if not all(t.cause in TRUE_CAUSES for t in scene.truths):
+    if not all(_alone(t) for t in scene.truths):
         return [w for w, _ in kept]
     # Of the images of a moment the best is sent; of a point source, one so much weaker is never the best.
     best: dict[int, float] = {}
     for w, sigma in kept:
         best[w.stop] = max(best.get(w.stop, 0.0), sigma)
     return [w for w, sigma in kept if sigma > best[w.stop] - 2.0 * MARGIN]
+
+
+def _alone(truth: Truth) -> bool:
+    """Whether nothing but a new source shines: what disturbs it is foretold from above, so it may not outbid it."""
+    disturbed = truth.disturbances or truth.faults or truth.glow is not None
+    return truth.cause in TRUE_CAUSES and not disturbed
 
 
 class _Forecast:
