@@ -99,12 +99,13 @@ class Image:
 
 
 def image(exposer: Exposer, windows: Sequence[Window]) -> list[Image]:
-    """Image and search some windows and return those with a peak that passed."""
+    """Image and search windows that end together and return those with a peak that passed."""
     scene = exposer.scene
     mission, view = scene.mission, scene.view
     bands = mission.response.bands
     counts = np.stack([exposer.counts(w, bands[w.band]) for w in windows]) * scene.correction
-    seconds = np.stack([scene.seen_s(w.start * TICK_S, w.stop * TICK_S) for w in windows])
+    spans = {w.start: scene.seen_s(w.start * TICK_S, w.stop * TICK_S) for w in windows}
+    seconds = np.stack([spans[w.start] for w in windows])
     seen = seconds > 0.0
     listed = np.stack([scene.sources.listed[:, bands[w.band]].sum(axis=1) for w in windows])
     fully_lit = listed * seconds * scene.catalogue_area

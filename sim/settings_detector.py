@@ -99,23 +99,23 @@ class Rates(Section):
 
     enrich: float = key(1.0, "factor on the rates of grb and unknown_source", "assumed", "1 is nature", ge=0)
     grb: float = key(
-        0.35, "bursts per day in the field, faint ones included", "assumed", "40-70 alerted a year, Antier 2016", ge=0
+        0.45, "bursts per day in the field, faint ones included", "assumed", "40-70 alerted a year, Antier 2016", ge=0
     )
-    unknown_source: float = key(0.08, "new Galactic sources per day", "assumed", "none", ge=0)
+    unknown_source: float = key(0.15, "new Galactic sources per day", "assumed", "none", ge=0)
     outburst: float = key(0.45, "known-source outbursts per day", "assumed", "hundreds of alerts a year", ge=0)
     residual: float = key(1.2, "badly subtracted sources per day", "assumed", "hundreds of false alerts", ge=0)
     stale_catalogue: float = key(0.12, "wrong or stale catalogue entries per day", "assumed", "as above", ge=0)
-    edge_source: float = key(0.08, "bright sources at the edge per day", "assumed", "as above", ge=0)
+    edge_source: float = key(0.06, "bright sources at the edge per day", "assumed", "as above", ge=0)
     attitude: float = key(0.08, "attitude errors per day", "assumed", "as above", ge=0)
     column: float = key(0.14, "column effects per day", "assumed", "as above", ge=0)
-    xrdpix: float = key(0.3, "XRDPIX inhomogeneities per day", "assumed", "as above", ge=0)
+    xrdpix: float = key(0.2, "XRDPIX inhomogeneities per day", "assumed", "as above", ge=0)
     sector: float = key(0.25, "sector offsets per day", "assumed", "as above", ge=0)
     heat_pipe: float = key(0.15, "heat-pipe disturbances per day", "assumed", "as above", ge=0)
     hot_pixel: float = key(0.055, "hot pixels not yet masked per day", "assumed", "as above", ge=0)
     noisy_pixel: float = key(0.075, "noisy pixel groups per day", "assumed", "as above", ge=0)
     saa: float = key(0.35, "disturbed edges of SAA passages per day", "assumed", "as above", ge=0)
-    particle_shower: float = key(0.4, "particle showers per day", "assumed", "as above", ge=0)
-    earth_limb: float = key(0.25, "bright limb passages per day", "assumed", "as above", ge=0)
+    particle_shower: float = key(0.25, "particle showers per day", "assumed", "as above", ge=0)
+    earth_limb: float = key(0.3, "bright limb passages per day", "assumed", "as above", ge=0)
 
     def per_day(self) -> dict[str, float]:
         """Events per day of each cause, with the enrichment applied."""

@@ -32,7 +32,13 @@ class Trigger(Section):
         ge=0,
         le=12,
     )
-    crt_threshold: float = key(8.0, "count-rate excess that asks for an image, sigma", "assumed", "none", gt=0)
+    crt_threshold: float = key(
+        14.0,
+        "count-rate excess that asks for an image, sigma",
+        "assumed",
+        "tuned: 8 of 15 first alerts in the notices are CRT; an image keeps some 0.6 of the excess",
+        gt=0,
+    )
     crt_cycle_s: float = key(
         2.56, "the best count-rate excess of each cycle is imaged, s", "assumed", "about one image per second", gt=0
     )

@@ -2,7 +2,7 @@
 
 Every part of an event has a pattern on the plane whose highest SNR is worked out once; a window's SNR follows from
 its counts. Noise adds to that: an exposure is kept if the prediction lies within ``MARGIN`` of the threshold, which
-noise at a given place exceeds in 1 of 4,300 cases. benchmarks/cadence.py measures what is lost.
+noise at a given place exceeds in 1 of 740 cases. benchmarks/cadence.py measures what is lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from slewguard.sim.settings_trigger import TICK_S
 from slewguard.subimages.contract import TRUE_CAUSES
 
 Float64 = NDArray[np.float64]
-MARGIN = 3.5
+MARGIN = 3.0
 _HALF_WIDTH_PX = 1.3
 
 
@@ -73,12 +73,19 @@ class _Forecast:
                     patterns.append((np.array([self._highest(p) for p in planes]), np.ones(len(planes))))
             self._patterns.append(patterns)
         self._left_behind = [self._leftover(truth) for truth in scene.truths]
+        self._shared: dict[tuple[int, int], tuple[float, list[float]]] = {}
         self._point = [self._point_source(truth) for truth in scene.truths]
 
     def sigma(self, window: Window) -> float:
         """Highest SNR to be expected in a window."""
         start, stop = window.start * TICK_S, window.stop * TICK_S
         counts = 0.0
+        key = window.start, window.stop
+        if key not in self._shared:
+            # The four bands of an exposure have this in common.
+            shares = [self._scene.arrived_share(t, start, stop) for t in self._scene.truths]
+            self._shared[key] = self._lit(start, stop), shares
+        lit, shares = self._shared[key]
         for k, truth in enumerate(self._scene.truths):
             lo, hi = max(start, truth.start_s), min(stop, truth.stop_s)
             if hi <= lo:
@@ -95,8 +102,8 @@ class _Forecast:
                         counts += per * (d.effective_s(begin, end) if d.efficiency is None else end - begin)
             counts += self._left_behind[k][window.band] * (stop - start)
             if truth.new is not None:
-                counts += self._point[k][window.band] * self._scene.arrived_share(truth, start, stop)
-        quiet = self._quiet[window.band] * (stop - start) * self._lit(start, stop)
+                counts += self._point[k][window.band] * shares[k]
+        quiet = self._quiet[window.band] * (stop - start) * lit
         # No fewer than one count per hundred pixels: below it the SNR is that of single counts.
         return counts / float(np.sqrt(max(quiet, 0.01)))
 
