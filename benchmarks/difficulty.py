@@ -33,7 +33,7 @@ from slewguard.train.data import split_by_sequence
 from slewguard.train.features import FEATURES
 from slewguard.train.fit_baseline import fit_feature_model, fit_network
 from slewguard.train.metrics import auc
-from slewguard.train.pooled import Tested, pooled
+from slewguard.train.pooled import Scored, pooled
 from slewguard.train.recipes import BASELINES, FEATURE_MODELS
 
 RESULT = Path(__file__).parent / "results" / "difficulty.json"
@@ -104,7 +104,7 @@ def run(path: Path, splits: int, large: int, epochs: int | None, workers: int, s
             print(f"{done}/{len(tasks)}  split {i + 1}  {name}  accuracy {right:.3f}  {seconds:.0f} s", flush=True)
 
     def row(name: str, which: range) -> dict[str, Any]:
-        tested = [_tested(triggers, draws[i][1], found[name, i]) for i in which]
+        tested = [_scored(triggers, draws[i][1], found[name, i]) for i in which]
         trained = len(draws[which[0]][0])
         return {"classifier": name, "trained_on": trained, "splits": len(which), **pooled(tested, seed)}
 
@@ -255,8 +255,8 @@ def _by_sequence(sequence: NDArray[np.int64], rng: np.random.Generator) -> Itera
         yield groups[i]
 
 
-def _tested(triggers: TriggerSet, index: NDArray[np.intp], score: NDArray[np.float64]) -> Tested:
-    return Tested(score, triggers.label[index] == TRUE, triggers.sequence[index], triggers.cause[index])
+def _scored(triggers: TriggerSet, index: NDArray[np.intp], score: NDArray[np.float64]) -> Scored:
+    return Scored(score, triggers.label[index] == TRUE, triggers.sequence[index], triggers.cause[index])
 
 
 @dataclass(frozen=True, eq=False)

@@ -219,7 +219,7 @@ ARITHMETIC_OF: Mapping[str, str] = {
     **dict.fromkeys(("tflite", "tflite-builtin"), "double_mixed"),
     "litert-builtin": "double_up",
 }
-"""Which arithmetic an engine requantises in, found on tflite-runtime 2.14, ai-edge-litert 2.3 and onnxruntime 1.31; for
+"""Which arithmetic an engine requantises in, found on tflite-runtime 2.14, ai-edge-litert 2.3 and onnxruntime 1.32; for
 a tie-free model it makes no difference. tflite-runtime's default delegate leaves int8 to the optimised kernels."""
 
 

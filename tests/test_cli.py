@@ -12,6 +12,7 @@ import pytest
 from astropy.io import fits
 from subimage_examples import plain_arrays, plain_set
 
+from slewguard.cli.console import progress
 from slewguard.cli.main import VERBS, main
 from slewguard.export.flight import random_model
 from slewguard.subimages.fits import write_fits
@@ -224,6 +225,17 @@ def test_simulate_then_chain_and_calibrate(run, model, tmp_path):
     assert told["verdict"]["t_veto"] == -128
 
 
+def test_long_work_tells_its_rate_and_what_is_left(monkeypatch, capsys):
+    clock = iter([0.0, 0.0, 0.0, 20.0, 20.0])
+    monkeypatch.setattr("slewguard.cli.console.time.monotonic", lambda: next(clock, 60.0))
+    with progress("simulating", unit="events") as shown:
+        shown(4000, 10000)  # by an earlier run
+        shown(4030, 10000)
+    # At 20 s: 30 events in 20 s, 5970 to go.
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "simulating: 4030/10000 after 20 s, 1.5 events/s, 1 h 06 min left"
+
+
 def test_bench_counts_calls_and_checks_bytes(run, model):
     code, out, _ = run("bench", model, "--engine", "numpy", "--engine", "c", "--calls", 5, "--json", "-")
     assert code == 0
@@ -318,6 +330,13 @@ def test_verify_names_what_is_missing(run, model, tmp_path):
         ("advise", "a.fits", "--pictures", "-1"),
         ("simulate", "--days", "0", "--out", "a.h5"),
         ("simulate", "--shard", "3/3", "--out", "a.h5"),
+        ("simulate", "--enrich", "0", "--out", "a.h5"),
+        ("simulate", "a.h5", "--out", "b.h5"),
+        ("simulate", "--join", "a.h5", "--days", "3", "--out", "b.h5"),
+        ("simulate", "--join", "a.h5", "--enrich", "3", "--out", "b.h5"),
+        ("simulate", "--sbatch", "2", "--shard", "0/2", "--out", "b.h5"),
+        ("simulate", "--cluster", "dask:tcp://a:1", "--workers", "2", "--out", "b.h5"),
+        ("simulate", "--cluster", "ray:a", "--out", "b.h5"),
     ],
 )
 def test_bad_use_is_told_before_any_work(run, model, tmp_path, monkeypatch, words):

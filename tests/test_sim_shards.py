@@ -280,7 +280,7 @@ def test_what_does_not_belong_together_is_not_joined(tmp_path, sets, fault):
 
 
 def test_enriched_campaign_is_the_same_population_and_says_so(tmp_path):
-    command(tmp_path / "rich.h5", "--enrich", "7")
+    command(tmp_path / "rich.h5", "--days", 2, "--enrich", 7)
     found = read_triggers_hdf5(tmp_path / "rich.h5").provenance
     rich = CONFIG.model_copy(update={"rates": CONFIG.rates.model_copy(update={"enrich": 7.0})})
     assert found["enrich"] == 7
@@ -381,22 +381,6 @@ def test_sbatch_script_quotes_what_it_is_given():
     assert "mkdir -p 'a;b/year.shards'" in script
     with pytest.raises(BadInput, match="line break"):
         sbatch_script([], 2, "a\nJOB\nrm -rf b")
-
-
-def test_command_line_refuses_what_does_not_go_together(tmp_path):
-    for options in (
-        ("--join", "--days", 3, "a.h5"),
-        ("--join", "--enrich", 3, "a.h5"),
-        ("a.h5",),
-        ("--sbatch", 2, "--shard", "0/2"),
-        ("--cluster", "dask:tcp://a:1", "--workers", 2),
-        ("--cluster", "ray:a"),
-        ("--enrich", 0),
-    ):
-        done = subprocess.run([*SCRIPT, "--out", tmp_path / "o.h5", *map(str, options)], capture_output=True, text=True)
-        assert done.returncode == 2, options
-        assert "Error: " in done.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_join_says_what_it_joined(tmp_path):

@@ -21,7 +21,7 @@ from slewguard.train.logistic import fit_logistic
 from slewguard.train.metrics import check_seed, evaluate
 from slewguard.train.recipes import BASELINES, FEATURE_MODELS, RECIPES, Recipe
 from slewguard.train.rule import fit_rule
-from slewguard.train.runs import FILES, MARKER, marker, provenance, split, write_json
+from slewguard.train.runs import FILES, MARKER, marker, plot_history, provenance, split, write_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -189,6 +189,7 @@ class _NetworkRun:
             trained, inputs, judged = self._prepared(net, source, test, weights)
             history = self._epochs(trained, inputs, judged, resume)
         digest = write_baseline(folder, net, name)
+        plot_history(folder / "training.png", history)
         return {
             "parameters": parameters(net),
             "trained_parameters": parameters(trained),

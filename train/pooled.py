@@ -20,7 +20,7 @@ _DRAWS = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
+class Scored:
     """The test alerts of one split.
 
     Parameters
@@ -38,12 +38,12 @@ class Tested:
     cause: NDArray[np.str_]
 
 
-def pooled(splits: list[Tested], seed: int = 0) -> dict[str, Any]:
+def pooled(splits: list[Scored], seed: int = 0) -> dict[str, Any]:
     """Accuracy and area under the curve over all splits.
 
     Parameters
     ----------
-    splits : list of Tested
+    splits : list of Scored
     seed : int
         Of the bootstrap.
 
@@ -90,7 +90,7 @@ def pooled(splits: list[Tested], seed: int = 0) -> dict[str, Any]:
 class _Pairs:
     """True and false alerts of one split, ready to be weighed."""
 
-    def __init__(self, split: Tested) -> None:
+    def __init__(self, split: Scored) -> None:
         self._true = split.label
         self._rank = np.unique(split.score, return_inverse=True)[1]
         self._bins = int(self._rank.max(initial=-1)) + 1

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slewguard.export.flight import LayerShape
-from slewguard.export.layers import MAX_ACCUMULATOR, SHIFTS, Layer
+from slewguard.export.layers import MAX_ACCUMULATOR, SHIFTS, TIE_FREE, Layer, MaxPool
 from slewguard.export.model import IntegerModel
 from slewguard.export.planes import PlaneRule
 from slewguard.export.verdict import VerdictRule
@@ -61,6 +61,8 @@ class Grid:
         s of each output channel.
     signed : bool
         int8 output, else uint8.
+    limit : int
+        Bound of the accumulator.
     """
 
     shape: LayerShape
@@ -69,6 +71,7 @@ class Grid:
     out_log2: int
     shift: tuple[int, ...]
     signed: bool
+    limit: int = MAX_ACCUMULATOR
 
     @property
     def weight_scale(self) -> Tensor:
@@ -116,24 +119,36 @@ class QuantLayer(nn.Module):
 
     @torch.no_grad()
     def bound(self) -> None:
-        """Shrink the channels whose accumulator could reach 2^19, which the integer model forbids."""
+        """Shrink the channels whose accumulator could reach its limit."""
         scale = self.grid.weight_scale
         weight = self.conv.weight
         taps = weight[0].numel()
         magnitude = weight.abs().sum(dim=(1, 2, 3)) / scale.flatten()
         bias = 2 * (self.conv.bias / self.grid.accumulator_scale).abs() + 1
-        room = (MAX_ACCUMULATOR - 1 - bias) / (2 * self.grid.input_max) - taps / 2
+        room = (self.grid.limit - 1 - bias) / (2 * self.grid.input_max) - taps / 2
         over = magnitude > room
         if over.any():
             weight[over] *= (room / magnitude)[over].view(-1, 1, 1, 1)
 
 
+class PoolLayer(nn.Module):
+    """Maximum of blocks: the numbers stay on the grid of the layer before."""
+
+    def __init__(self, pool: MaxPool) -> None:
+        super().__init__()
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Largest of each block."""
+        return F.max_pool2d(x, self.pool.size)
+
+
 class QuantNet(nn.Module):
     """The network on the integer grid. Input float32 [N, 3, 56, 56] real planes, output float32 [N] scores."""
 
-    def __init__(self, grids: tuple[Grid, ...]) -> None:
+    def __init__(self, grids: tuple[Grid | MaxPool, ...]) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(QuantLayer(grid) for grid in grids)
+        self.layers = nn.ModuleList(PoolLayer(g) if isinstance(g, MaxPool) else QuantLayer(g) for g in grids)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -149,9 +164,13 @@ class QuantNet(nn.Module):
         return found
 
     def bound(self) -> None:
-        """Keep every accumulator under 2^19; called after each step of training."""
-        for layer in self.layers:
+        """Keep every accumulator under its limit; called after each step of training."""
+        for layer in self.convolutions():
             layer.bound()
+
+    def convolutions(self) -> list[QuantLayer]:
+        """The layers that have weights."""
+        return [layer for layer in self.layers if isinstance(layer, QuantLayer)]
 
 
 def fold(net: FlightNet) -> list[tuple[Tensor, Tensor]]:
@@ -181,21 +200,46 @@ def quantise(net: FlightNet, sample: Tensor) -> QuantNet:
     sample : float32 tensor [N, 3, 56, 56]
         Real planes of the calibration sample.
     """
-    folded = fold(net)
-    grids: list[Grid] = []
-    x, in_log2 = sample, INPUT_LOG2
-    for shape, (weight, bias) in zip(net.shapes, folded, strict=True):
+    return put_on_grid(net.shapes, fold(net), sample)
+
+
+@torch.no_grad()
+def put_on_grid(
+    shapes: tuple[LayerShape, ...], folded: list[tuple[Tensor, Tensor]], sample: Tensor, limit: int = MAX_ACCUMULATOR
+) -> QuantNet:
+    """Choose scales by the maxima over a sample, and put weights and biases on their grids.
+
+    Parameters
+    ----------
+    shapes : tuple of LayerShape
+    folded : list of (weight [out, in, height, width], bias [out])
+        Of each convolution.
+    sample : float32 tensor [N, 3, 56, 56]
+        Real planes.
+    limit : int
+        Bound of the accumulators of the rectified layers.
+    """
+    grids: list[Grid | MaxPool] = []
+    constants = iter(folded)
+    x, in_log2, input_max = sample, INPUT_LOG2, _INT8_MAX
+    for shape in shapes:
+        if shape.op == "max_pool2d":
+            grids.append(MaxPool(shape.name, shape.kernel, 0, 255, in_log2))
+            x = F.max_pool2d(x, shape.kernel)
+            continue
+        weight, bias = next(constants)
         groups = shape.inputs if shape.op == "depthwise_conv2d" else 1
         x = F.conv2d(pad(x, shape), weight, bias, shape.stride, groups=groups)
-        last = shape is net.shapes[-1]
+        last = shape is shapes[-1]
         x = x if last else F.relu(x)
         top = _score_top(x) if last else float(x.max())
-        input_max = 255 if grids else _INT8_MAX
-        grid = Grid(shape, input_max, in_log2, _log2_of(top, 127 if last else 255), (), last)
-        grids.append(_with_shifts(grid, weight))
-        in_log2 = grids[-1].out_log2
+        out_log2 = _log2_of(top, 127 if last else 255)
+        grid = Grid(shape, input_max, in_log2, out_log2, (), last, MAX_ACCUMULATOR if last else limit)
+        grid = _with_shifts(grid, weight)
+        grids.append(grid)
+        in_log2, input_max = grid.out_log2, 255
     quantised = QuantNet(tuple(grids))
-    for layer, (weight, bias) in zip(quantised.layers, folded, strict=True):
+    for layer, (weight, bias) in zip(quantised.convolutions(), folded, strict=True):
         layer.conv.weight.copy_(weight)
         layer.conv.bias.copy_(bias)
     quantised.bound()
@@ -221,8 +265,9 @@ def rescale_score(net: QuantNet, sample: Tensor) -> QuantNet:
         last.grid.shift[0] - SHIFTS[1],
     )
     grid = replace(last.grid, out_log2=last.grid.out_log2 + step, shift=tuple(s - step for s in last.grid.shift))
-    rescaled = QuantNet((*(layer.grid for layer in before), grid))
-    for to, of in zip(rescaled.layers, net.layers, strict=True):
+    kept = (layer.pool if isinstance(layer, PoolLayer) else layer.grid for layer in before)
+    rescaled = QuantNet((*kept, grid))
+    for to, of in zip(rescaled.convolutions(), net.convolutions(), strict=True):
         to.conv.weight.copy_(of.conv.weight)
         to.conv.bias.copy_(of.conv.bias)
     return rescaled
@@ -242,8 +287,11 @@ def to_integer_model(
     BadInput
         If a layer breaks the tie-free construction; :meth:`QuantNet.bound` in the loop prevents it.
     """
-    layers = []
+    layers: list[Layer | MaxPool] = []
     for layer in net.layers:
+        if isinstance(layer, PoolLayer):
+            layers.append(layer.pool)
+            continue
         grid, shape = layer.grid, layer.grid.shape
         weights, bias = layer.integers()
         lo, hi = (-128, 127) if grid.signed else (0, 255)
@@ -259,11 +307,16 @@ def from_integer_model(model: IntegerModel) -> QuantNet:
     Raises
     ------
     BadInput
-        If a kernel is not square.
+        If a kernel is not square, or the model not tie-free.
     """
-    grids: list[Grid] = []
+    if model.arithmetic != TIE_FREE:
+        raise BadInput(f"the training network is tie-free, this model is rounded {model.arithmetic!r}")
+    grids: list[Grid | MaxPool] = []
     in_log2 = INPUT_LOG2
     for layer in model.layers:
+        if isinstance(layer, MaxPool):
+            grids.append(layer)
+            continue
         out, inner, height, width = layer.weights.shape
         if height != width:
             raise BadInput(f"layer {layer.name}: kernel of {height}x{width} is not square")
@@ -275,7 +328,7 @@ def from_integer_model(model: IntegerModel) -> QuantNet:
         grids.append(Grid(shape, input_max, in_log2, layer.out_log2, shift, layer.lo < 0))
         in_log2 = layer.out_log2
     net = QuantNet(tuple(grids))
-    for own, layer in zip(net.layers, model.layers, strict=True):
+    for own, layer in zip(net.convolutions(), model.convolutions, strict=True):
         grid = own.grid
         own.conv.weight.copy_(torch.from_numpy(layer.weights / 2).float() * grid.weight_scale)
         own.conv.bias.copy_(torch.from_numpy(layer.bias / 2).float() * grid.accumulator_scale)
@@ -294,7 +347,7 @@ def _score_top(score: Tensor) -> float:
 def _with_shifts(grid: Grid, weight: Tensor) -> Grid:
     """Finest weight scales that hold the weights and bound the accumulator; a coarser output where s < 2."""
     flat = weight.flatten(1).abs()
-    most = MAX_ACCUMULATOR / (2 * grid.input_max * _ROOM)
+    most = grid.limit / (2 * grid.input_max * _ROOM)
     unit = torch.maximum(flat.amax(1) / W_MAX, flat.sum(1) / most).clamp(min=2.0**-30)
     finest = torch.floor(1 - torch.log2(unit)).int() + grid.in_log2 - grid.out_log2
     lack = max(SHIFTS[0] - int(finest.min()), 0)

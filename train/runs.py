@@ -92,3 +92,27 @@ def provenance(
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write strict JSON."""
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def plot_history(path: Path, history: list[dict[str, Any]]) -> None:
+    """Draw loss and held-out figures over the epochs, where matplotlib is installed."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    epoch = np.arange(1, len(history) + 1)
+    left, right = figure.subplots(1, 2)
+    left.plot(epoch, [h["loss"] for h in history], "o-")
+    left.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    for key, text in (("auc", "area under the curve"), ("rejection", "rejection at 0.99 retention")):
+        right.plot(epoch, [np.nan if h[key] is None else h[key] for h in history], "o-", label=text)
+    right.set(xlabel="epoch", ylabel="held-out sequences")
+    right.legend()
+    for axes in (left, right):
+        n_float = sum(h["phase"] == "float" for h in history)
+        if n_float < len(history):
+            axes.axvline(n_float + 0.5, color="0.6", linestyle=":")
+    figure.savefig(path, dpi=100, metadata={"Software": None})
