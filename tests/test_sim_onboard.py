@@ -30,13 +30,13 @@ def windows(start: float, seconds: float) -> list[Window]:
 
 def test_quiet_fields_do_not_alert() -> None:
     imaged, found = 0, []
-    for seed in range(12):
+    for seed in range(9):
         scene = scene_of(seed=seed % 3)
         calm = [w for w in windows(calm_s(), 327.68) if w.seconds < 330.0][seed % 4 :: 4]
         imaged += len(calm)
         found += run(scene, calm, seed)
-    # None in 372: at most 1 % of quiet windows alert (Clopper-Pearson, 95 %).
-    assert imaged >= 370
+    # None in some 280: at most 1.3 % of quiet windows alert (Clopper-Pearson, 95 %).
+    assert imaged >= 275
     assert not found
 
 

@@ -19,7 +19,7 @@ from slewguard.subimages.contract import TRUE_CAUSES
 THRESHOLD = CONFIG.trigger.alert_threshold
 EVENTS = 2
 """Events of each cause."""
-MOST = 8
+MOST = 6
 """Skipped windows imaged of each event: the longest and some others."""
 
 

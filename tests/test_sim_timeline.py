@@ -23,7 +23,7 @@ from slewguard.sim.timeline import (
 from slewguard.subimages.contract import COLUMNS, FALSE_CAUSES, TRIGGER_KINDS, TRUE_CAUSES, SubImage, TriggerSet
 
 SEED = 5
-SOME = ("grb", "outburst", "column", "edge_source", "unknown_source")
+SOME = ("grb", "outburst", "column")
 
 
 @lru_cache(maxsize=32)
