@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import kl_div
 from scipy.stats import poisson
-from sim_scenes import CONFIG
 
 from slewguard.sim.countrate import ZONES, find_excesses, quadrants, tick_of, ticks
 from slewguard.sim.settings_trigger import Trigger
 
+TRIGGER = Trigger(crt_threshold=6.5, crt_cycle_s=2.56, crt_background_s=30.72, crt_gap_s=5.12, crt_scales=12)
 QUADRANTS = {"low z low y": (10, 10), "low z high y": (10, 70), "high z low y": (70, 10), "high z high y": (70, 70)}
 
 
@@ -61,21 +61,21 @@ def test_an_injected_excess_is_found_where_it_is(scale: int, band: int, zone: in
     for q in lit:
         curve[start : start + length, band, q] += extra // len(lit) // length
         curve[start : start + extra // len(lit) % length, band, q] += 1
-    found = find_excesses(curve, CONFIG.trigger, first)
+    found = find_excesses(curve, TRIGGER, first)
     best = max(found, key=lambda e: e.sigma)
     assert (best.band, best.zone) == (band, zone)
     # Half a window to either side, and a neighbouring scale, can win by a fluctuation.
     assert length / 2 <= best.stop - best.start <= 2 * length
     assert best.start < start + length
     assert best.stop > start
-    cycle = ticks(CONFIG.trigger.crt_cycle_s)
+    cycle = ticks(TRIGGER.crt_cycle_s)
     cycles = [(first + e.stop - 1) // cycle for e in found]
     assert cycles == sorted(set(cycles))
     assert {e.band for e in found} == {band}
 
 
 def test_significance_is_that_of_a_poisson_count() -> None:
-    quiet = Trigger(crt_scales=1, crt_threshold=3.0, crt_cycle_s=0.01)
+    quiet = Trigger(crt_scales=1, crt_threshold=3.0, crt_cycle_s=0.01, crt_background_s=30.72, crt_gap_s=5.12)
     curve = np.full((3700, 1, 4), 4, dtype=np.int64)
     curve[3650, 0, 0] = 40
     (found,) = (e for e in find_excesses(curve, quiet) if e.zone == 5)
@@ -91,7 +91,7 @@ def test_significance_is_that_of_a_poisson_count() -> None:
 @pytest.mark.parametrize("mean", [0.4, 4.0])
 def test_false_excesses_of_pure_noise_come_as_often_as_computed(mean: float) -> None:
     # One quadrant counts, so that all its zones have the same excess; each tick is a cycle of its own.
-    trigger = Trigger(crt_scales=1, crt_threshold=3.0, crt_cycle_s=0.01)
+    trigger = Trigger(crt_scales=1, crt_threshold=3.0, crt_cycle_s=0.01, crt_background_s=30.72, crt_gap_s=5.12)
     rng, n = np.random.default_rng(2), 400_000
     curve = np.zeros((n, 1, 4), np.int64)
     curve[:, 0, 0] = rng.poisson(mean, n)
@@ -110,10 +110,10 @@ def test_false_excesses_of_pure_noise_come_as_often_as_computed(mean: float) -> 
 
 def test_silence_is_silent() -> None:
     rng = np.random.default_rng(3)
-    assert find_excesses(np.zeros((5000, 4, 4), np.int64), CONFIG.trigger) == []
-    assert find_excesses(np.zeros((10, 4, 4), np.int64), CONFIG.trigger) == []
+    assert find_excesses(np.zeros((5000, 4, 4), np.int64), TRIGGER) == []
+    assert find_excesses(np.zeros((10, 4, 4), np.int64), TRIGGER) == []
     # 6.5 sigma: 4e-11 a window; the tails of small counts are the fattest.
-    assert find_excesses(rng.poisson(5.0, (20_000, 4, 4)), CONFIG.trigger) == []
+    assert find_excesses(rng.poisson(5.0, (20_000, 4, 4)), TRIGGER) == []
 
 
 @pytest.mark.parametrize(("k", "name"), list(enumerate(QUADRANTS)))
