@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from slewguard.sim.config import SimConfig
-from slewguard.sim.countrate import ticks
+from slewguard.sim.countrate import tick_of
 from slewguard.sim.exposures import LightCurve4, Window, image_windows
 from slewguard.sim.mission import Mission, mission
 from slewguard.sim.onboard import Alert, count_rates, observe
@@ -165,9 +165,14 @@ def _count_rate_spans(flight: Mission, pointing: Pointing, truth: Truth) -> list
     if not (sudden or shower) or trigger.crt_scales == 0:
         return []
     before = trigger.crt_background_s + trigger.crt_gap_s + trigger.short_window_s
-    first = ticks(truth.start_s - before)
-    last = ticks(min(truth.stop_s, truth.start_s + _CRT_SPAN_S) + 2.0 * trigger.short_window_s)
-    return [(first, last)] if awake(flight, pointing, [Window(last, first, 0, "CRT")]) else []
+    first = truth.start_s - before
+    last = min(truth.stop_s, truth.start_s + _CRT_SPAN_S) + 2.0 * trigger.short_window_s
+    # What of it lies in the same pointing and between the same two SAA passages as the start.
+    first, last = max(first, pointing.start_s), min(last, pointing.stop_s)
+    for entry, leaving in flight.saa_passages(first, last):
+        first = max(first, leaving) if leaving <= truth.start_s else first
+        last = min(last, entry) if entry >= truth.start_s else last
+    return [(tick_of(first) + 1, tick_of(last))] if last - first > trigger.crt_background_s + trigger.crt_gap_s else []
 
 
 def generator(seed: int, counter: int) -> np.random.Generator:
