@@ -14,9 +14,7 @@ from slewguard.cli.console import json_option, say, table, write_json
 @click.argument("what")
 @click.option("--draw", type=click.Path(path_type=Path, dir_okay=False), help="Draw it to this file (PNG, SVG, PDF).")
 @click.option("--index", type=int, help="Which alert of a trigger set to describe or draw.")
-@click.option(
-    "--alert", type=int, metavar="K", help="Simulate alert K of a simulated trigger set again, from its seed."
-)
+@click.option("--alert", type=int, metavar="K", help="Simulate alert K of a trigger set again, from its seed.")
 @click.option("--sequence", type=int, metavar="N", help="The same for the highest alert of a sequence.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Draw that to this file (PNG, SVG, PDF).")
 @click.option(
@@ -92,17 +90,22 @@ def _resimulated(
         say(f"drew {out}")
     facts = tell(found)
     to_stderr = json_to == "-"
+    told = {"label": facts["truth"]["label"], "cause": facts["truth"]["cause"]}
     for title in ("alert", "event", "pointing", "telescope"):
-        rows = [(name, _short(value)) for name, value in facts[title].items() if value not in (None, [])]
+        about = (told if title == "alert" else {}) | facts[title]
+        rows = [(name, _short(value)) for name, value in about.items() if value not in (None, [])]
         table(title, ("what", "value"), rows, to_stderr=to_stderr, facts=True)
     shares = [(s["cause"], str(s["sequence"]), f"{s['share']:+.3f}") for s in facts["truth"]["shares"]]
-    title = f"truth: {facts['truth']['label']}, {facts['truth']['cause']}; shares of the peak"
-    table(title, ("cause", "sequence", "share"), shares, to_stderr=to_stderr)
+    table("shares of the peak", ("cause", "sequence", "share"), shares, to_stderr=to_stderr)
     write_json(facts, json_to)
 
 
 def _short(value: Any) -> str:
-    return ", ".join(f"{k} {_short(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_short(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(_short, value)) if value and isinstance(value[0], dict) else str(value)
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def _model(what: str) -> dict[str, Any]:

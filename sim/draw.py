@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def draw_alert(found: Resimulated, path: str | Path) -> None:
     def place(left: float, bottom: float, across: float, up: float) -> Any:
         return figure.add_axes((left / width, bottom / height, across / width, up / height))
 
-    scene, alert = found.simulated.scene, found.alert
+    alert = found.alert
     facts = tell(found)
     figure.text(0.7 / width, 11.2 / height, _headline(facts), fontsize=14, fontweight="bold", va="center")
 
@@ -152,7 +153,8 @@ def _draw_known(axes: Any, facts: dict[str, Any], corner: tuple[float, float], s
         name = f"{source['name']} ({source['number']})" if rank < _NAMED or near else str(source["number"])
         text = name if source["seen"] else f"{name}, behind Earth"
         left, bottom = _free_place(y, z, _LETTER_PX * len(text), taken, side)
-        axes.text(left, bottom, text, fontsize=6.5, color=SOURCE_COLOUR, va="center", clip_on=True)
+        behind = {"fc": "white", "ec": "none", "alpha": 0.7, "pad": 0.4}
+        axes.text(left, bottom, text, fontsize=6.5, color=SOURCE_COLOUR, va="center", clip_on=True, bbox=behind)
 
 
 def _free_place(
@@ -191,14 +193,14 @@ def _draw_limb(axes: Any, scene: Scene, window: Window) -> None:
 def _draw_compass(axes: Any, scene: Scene, side: int) -> None:
     p = scene.pointing
     start = np.array([side - 24.0, 24.0])
-    axes.plot(*start, "o", color="white", ms=44, alpha=0.85)
+    axes.plot(*start, "o", color="white", ms=44, alpha=0.85, zorder=4)
     east_step = min(0.1 / max(float(np.cos(np.radians(p.dec_deg))), 0.01), 10.0)
     for name, ra, dec in (("N", p.ra_deg, p.dec_deg + 0.1), ("E", p.ra_deg + east_step, p.dec_deg)):
         y, z, _ = to_sky_px(p.attitude, unit_vector(ra, dec), scene.mission.config.instrument)
-        arrow = np.array([float(y), float(z)]) - side // 2
-        arrow *= 13.0 / float(np.hypot(*arrow))
-        axes.annotate("", start + arrow, start, arrowprops={"arrowstyle": "->", "lw": 1.0})
-        axes.text(*(start + 1.35 * arrow), name, fontsize=8, ha="center", va="center")
+        offset = np.array([float(y), float(z)]) - side // 2
+        arrow = 13.0 * offset / np.linalg.norm(offset)
+        axes.annotate("", start + arrow, start, arrowprops={"arrowstyle": "->", "lw": 1.0}, zorder=5)
+        axes.text(*(start + 1.35 * arrow), name, fontsize=8, ha="center", va="center", zorder=5)
 
 
 def _draw_rate(axes: Any, found: Resimulated) -> None:
@@ -208,11 +210,8 @@ def _draw_rate(axes: Any, found: Resimulated) -> None:
     band = scene.mission.response.bands[window.band]
     start, stop = window.start * TICK_S, window.stop * TICK_S
     edges = np.linspace(start - 1.5 * (stop - start), stop + 1.5 * (stop - start), _CURVE_STEPS + 1)
-    rates = [
-        float(np.sum((scene.expected(a, b) + scene.arrived(a, b))[band])) / (b - a)
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
-    axes.axvspan(start - start, stop - start, color="0.9", lw=0)
+    rates = [float(np.sum((scene.expected(a, b) + scene.arrived(a, b))[band])) / (b - a) for a, b in pairwise(edges)]
+    axes.axvspan(0.0, stop - start, color="0.9", lw=0)
     axes.stairs(rates, edges - start, baseline=None, color=_BAND_COLOURS[window.band % len(_BAND_COLOURS)], lw=1.2)
     for other in found.simulated.alerts:
         w = other.window
@@ -260,10 +259,7 @@ def _draw_windows(axes: Any, found: Resimulated) -> None:
     axes.set_xlim(first - margin, last + margin)
     axes.set_ylim(len(alerts) - 0.4, -0.6)
     axes.set_yticks([0, len(alerts) - 1] if len(alerts) > 1 else [0])
-    axes.set_title(
-        f"{len(alerts)} alerts of the sequence in order (framed: this one; pink: the event)",
-        fontsize=10,
-    )
+    axes.set_title(f"Alerts of the sequence: {len(alerts)} (framed: this one; pink: the event)", fontsize=10)
     axes.set_xlabel(f"s since {utc(scene, zero)[11:]}", fontsize=9)
     axes.tick_params(labelsize=8)
     bands = scene.mission.config.trigger.bands_kev
@@ -282,7 +278,7 @@ def _words(found: Resimulated, facts: dict[str, Any]) -> list[str]:
         f"label    {truth['label']}   cause {truth['cause']}",
         "shares of the peak:",
         *(f"  {s['share']:+7.3f}  {s['cause']}" for s in truth["shares"][:_LISTED]),
-        f"  {1.0 - sum(s['share'] for s in truth['shares']):+7.3f}  noise",
+        f"  {1.0 - sum(s['share'] for s in truth['shares']):+7.3f}  noise and steady background",
         f"window   {alert['start_utc']} UTC",
         f"      to {alert['stop_utc']} UTC",
         f"peak     SNR {alert['peak_snr']:.2f}, second {alert['second_peak']:.2f}, map std {alert['map_std']:.3f}",

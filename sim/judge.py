@@ -44,7 +44,7 @@ class Judged:
     cause: str
     sequence: int
     shares: tuple[Share, ...] = ()
-    """What the label rests on, largest first; what they lack of 1 is noise."""
+    """What the label rests on, largest first; what they lack of 1 is noise and steady background."""
 
 
 def judge(

@@ -94,8 +94,8 @@ def find_event(config: SimConfig, days: float, seed: int, sequence: int) -> Even
 def _campaign(provenance: Mapping[str, Any], path: str | Path, files: SimConfig | None) -> tuple[SimConfig, float, int]:
     if provenance.get("made_by") != MADE_BY:
         raise BadInput("was not simulated here, so that nothing can be simulated again", path)
-    days, seed, changes = (provenance.get(name) for name in ("days", "seed", "config"))
-    if type(days) not in (int, float) or not 0 < days < np.inf or type(seed) is not int or not 0 <= seed < 2**64:
+    days, seed, changes = provenance.get("days"), provenance.get("seed"), provenance.get("config")
+    if not (isinstance(days, float) and 0 < days < np.inf and type(seed) is int and 0 <= seed < 2**64):
         raise BadInput("does not tell the days and the seed of its campaign", path)
     if changes is None:
         config = files or SimConfig()
@@ -109,7 +109,7 @@ def _campaign(provenance: Mapping[str, Any], path: str | Path, files: SimConfig 
             f"{path}: was simulated with another configuration (SHA-256 {made[:12]}, here {here[:12]}) "
             f"or other defaults; {_versions(provenance)}"
         )
-    return config, float(days), seed
+    return config, days, seed
 
 
 def _row(triggers: TriggerSet, alert: int | None, sequence: int | None, path: str | Path) -> int:
