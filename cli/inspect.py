@@ -109,21 +109,25 @@ def _short(value: Any) -> str:
 
 
 def _model(what: str) -> dict[str, Any]:
+    from slewguard.export.layers import MaxPool
     from slewguard.export.package import open_model
 
     model = open_model(what)
-    layers = [
-        {
-            "layer": layer.name,
-            "operator": layer.op,
-            "kernel": "x".join(map(str, layer.weights.shape[2:])),
-            "stride": layer.stride,
-            "output": "x".join(map(str, shape)),
-            "parameters": layer.weights.size + layer.bias.size,
-            "macs": layer.weights.size * shape[1] * shape[2],
-        }
-        for layer, shape in zip(model.layers, model.shapes, strict=True)
-    ]
+    layers = []
+    for layer, shape in zip(model.layers, model.shapes, strict=True):
+        layers.append(
+            {
+                "layer": layer.name,
+                "operator": "max_pool" if isinstance(layer, MaxPool) else layer.op,
+                "kernel": f"{layer.size}x{layer.size}"
+                if isinstance(layer, MaxPool)
+                else "x".join(map(str, layer.weights.shape[2:])),
+                "stride": layer.size if isinstance(layer, MaxPool) else layer.stride,
+                "output": "x".join(map(str, shape)),
+                "parameters": 0 if isinstance(layer, MaxPool) else layer.weights.size + layer.bias.size,
+                "macs": 0 if isinstance(layer, MaxPool) else layer.weights.size * shape[1] * shape[2],
+            }
+        )
     facts = {"name": model.name, "sha256": model.sha256, "parameters": model.parameters, "macs": model.macs}
     return {
         "model": facts | vars(model.planes),
