@@ -15,7 +15,7 @@ from slewguard.sim.imaging import SkyMap
 from slewguard.sim.judge import Judged, judge
 from slewguard.sim.scene import Scene
 from slewguard.sim.settings_trigger import TICK_S
-from slewguard.sim.trigger import Peak, find_alert
+from slewguard.sim.trigger import Peak, find_alert, sub_pixel
 
 Float64 = NDArray[np.float64]
 
@@ -26,6 +26,8 @@ class Alert:
 
     window: Window
     peak: Peak
+    position: tuple[float, float]
+    """Fitted position (y, z), sky pixels."""
     shadowgram: Float64
     """Counts, float64 [80, 80]."""
     snr: NDArray[np.float32]
@@ -130,4 +132,5 @@ def _alert(exposer: Exposer, image: Image) -> Alert:
     height = float(image.sky.balanced[peak.row, peak.column])
     threshold = scene.mission.config.trigger.alert_threshold
     judged = judge(parts, modelled, peak, height, scene.view.imager, threshold)
-    return Alert(window, peak, image.shadowgram, image.sky.snr, image.seen, judged)
+    position = sub_pixel(image.sky.snr, peak.row, peak.column)
+    return Alert(window, peak, position, image.shadowgram, image.sky.snr, image.seen, judged)

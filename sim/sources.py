@@ -61,7 +61,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with the onboard catalogue while it lasts.
+    """What is wrong with the onboard catalogue in all exposures that end while it lasts.
 
     Parameters
     ----------

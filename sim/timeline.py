@@ -23,7 +23,7 @@ from slewguard.sim.population import draw_truth
 from slewguard.sim.scene import Scene, Truth, build_scene
 from slewguard.sim.settings_trigger import TICK_S
 from slewguard.sim.skip import worth_imaging
-from slewguard.sim.trigger import cut_sub_image, r90_arcmin, sub_pixel
+from slewguard.sim.trigger import cut_sub_image, r90_arcmin
 from slewguard.subimages.contract import SubImage
 
 MAX_EVENTS_PER_DAY = 1 << 20
@@ -121,7 +121,7 @@ def as_sub_image(scene: Scene, alert: Alert, sequence: int) -> SubImage:
     """Cut an alert's sub-image and fill the columns of the trigger set."""
     config, peak, window = scene.mission.config, alert.peak, alert.window
     image, mask = cut_sub_image(alert.snr, peak, scene.sources, alert.seen)
-    y, z = sub_pixel(alert.snr, peak.row, peak.column)
+    y, z = alert.position
     ra, dec = to_world(scene.pointing.attitude, y, z, config.instrument)
     lo, hi = config.trigger.bands_kev[window.band]
     meta: dict[str, Any] = {

@@ -73,7 +73,7 @@ COLUMNS: Mapping[str, np.dtype[Any]] = {
     "slew": np.dtype("i1"),
 }
 """Optional columns of a trigger set with the type in which they are kept. ``time_s`` is the end of the window in
-seconds of mission time; ``map_std`` the standard deviation of the SNR map; ``slew`` 1 where the trigger asks to slew."""
+seconds of mission time; ``map_std`` the standard deviation of the SNR map; ``slew`` 1 where a slew is asked for."""
 
 TRIGGER_KINDS = (b"CRT", b"IMT")
 
