@@ -1,4 +1,4 @@
-"""`slewguard bench`: time and size of the host engines, side by side in one run."""
+"""`slewguard bench`: time and size of the host engines side by side, or instructions on emulated machines."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from slewguard.cli.console import Progress, json_option, progress, say, table, write_json
 
 if TYPE_CHECKING:
+    from slewguard.embedded.generate import Style
     from slewguard.export.model import IntegerModel
 
 NOT_MEASURED_HERE = (
@@ -60,6 +61,87 @@ def measure(
     return rows, {name: backend for name, backend in opened if isinstance(backend, str)}
 
 
+def measure_targets(
+    model: IntegerModel, names: Sequence[str], styles: Sequence[Style], inputs: int, clock: float | None
+) -> list[dict[str, Any]]:
+    """Build, run and count MODEL on emulated machines; one row for each target and style.
+
+    Parameters
+    ----------
+    model : IntegerModel
+    names : sequence of str
+        Targets.
+    styles : sequence of str
+    inputs : int
+        Sub-images that are judged on the target and compared with numpy.
+    clock : float or None
+        MHz at which the band of cycles is given as a time.
+    """
+    from slewguard.embedded.measure import expect, measure_target
+    from slewguard.embedded.mix import cycle_band, instruction_mix
+    from slewguard.embedded.target import load_target
+
+    targets = [load_target(name) for name in names]
+    for target in targets:
+        target.require()
+    expected = expect(model, inputs)
+    rows: list[dict[str, Any]] = []
+    with progress("targets") as shown:
+        for target in targets:
+            for style in styles:
+                found = measure_target(model, target, style=style, inputs=inputs, expected=expected)
+                row: dict[str, Any] = {
+                    "target": target.name,
+                    "engine": target.name,
+                    "style": style,
+                    "model_sha256": model.sha256,
+                    "macs": model.macs,
+                    "instructions_spread": found.spread,
+                    "layer_instructions": dict(zip((layer.name for layer in model.layers), found.layers, strict=True)),
+                }
+                row |= {key: value for key, value in vars(found).items() if key not in ("layers", "spread")}
+                if target.cycles:
+                    mix = instruction_mix(model, target, style)
+                    low, high = cycle_band(mix, target)
+                    row |= {"mix": mix, "cycles": [low, high]}
+                    if clock:
+                        row["ms"] = [low / clock / 1000, high / clock / 1000]
+                        row["clock_mhz"] = clock
+                rows.append(row)
+                shown(len(rows), len(targets) * len(styles))
+    return rows
+
+
+def _show_targets(rows: Sequence[dict[str, Any]], *, to_stderr: bool) -> None:
+    header = ("target", "style", "instructions", "per MAC", "spread", "with rule", "code", "const", "scratch", "stack")
+    shown = [
+        [
+            row["target"],
+            row["style"],
+            f"{row['instructions']:,}",
+            f"{row['instructions'] / row['macs']:.2f}",
+            f"{row['instructions_spread']:,}",
+            f"{row['judge_instructions']:,}",
+            *(f"{row[key]:,}" for key in ("code_bytes", "const_bytes", "scratch_bytes", "stack_bytes")),
+            "yes" if row["equal"] else "NO",
+        ]
+        for row in rows
+    ]
+    macs, inputs = rows[0]["macs"], rows[0]["inputs"]
+    table(
+        f"one inference, {macs:,} MAC, {inputs:,} inputs, exact counts", (*header, "equal"), shown, to_stderr=to_stderr
+    )
+    for row in rows:
+        if "cycles" in row:
+            low, high = row["cycles"]
+            text = f"{row['target']} {row['style']}: {low / 1e6:.2f} to {high / 1e6:.2f} million cycles"
+            if "ms" in row:
+                text += f", {row['ms'][0]:.1f} to {row['ms'][1]:.1f} ms at {row['clock_mhz']:g} MHz"
+            say(f"{text} by published tables; cache misses, waits and interrupts come on top: this is no worst-case execution time")
+    for text in dict.fromkeys(f"{row['target']}: {row['compiler']}; {row['flags']}" for row in rows):
+        say(text)
+
+
 @click.command("bench")
 @click.argument("model_from", metavar="MODEL", default="default")
 @click.option("--engine", "engines", multiple=True, help="Only this engine; may be repeated.")
@@ -67,17 +149,40 @@ def measure(
     "--triggers", "triggers_from", type=click.Path(path_type=Path), help="Sub-images [default: shipped ones]."
 )
 @click.option("--calls", type=click.IntRange(1), default=1000, show_default=True, help="Timed calls of each engine.")
+@click.option("--targets", help="Instead: emulated machines, such as leon3,m4,rv32.")
+@click.option("--style", "styles", type=click.Choice(["plain", "fast"]), multiple=True, help="Of the C on targets.")
+@click.option(
+    "--inputs", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Sub-images judged on a target."
+)
+@click.option("--clock", type=click.FloatRange(min=0, min_open=True), help="MHz, to give cycles as a time.")
 @json_option
 def command(
-    model_from: str, engines: tuple[str, ...], triggers_from: Path | None, calls: int, json_to: str | None
+    model_from: str,
+    engines: tuple[str, ...],
+    triggers_from: Path | None,
+    calls: int,
+    targets: str | None,
+    styles: tuple[Style, ...],
+    inputs: int,
+    clock: float | None,
+    json_to: str | None,
 ) -> None:
     """Measure one inference of MODEL on this machine: batch 1, one thread, calls interleaved.
 
-    Compare engines within one run; figures of two runs cannot be compared.
+    Compare engines within one run; figures of two runs cannot be compared. With --targets the generated C runs in an
+    emulator that counts instructions exactly; every byte is compared with numpy.
     """
     from slewguard.export.package import open_model
 
     model = open_model(model_from)
+    if targets is not None:
+        names = [name.strip() for name in targets.split(",")]
+        counted = measure_targets(model, names, styles or ("plain", "fast"), inputs, clock)
+        _show_targets(counted, to_stderr=json_to == "-")
+        write_json(counted, json_to)
+        if not all(row["equal"] for row in counted):
+            raise SystemExit(1)
+        return
     with progress("timing") as shown:
         rows, not_run = measure(model, engines or None, triggers_from, calls, shown)
     fastest = min((row["p50_us"] for row in rows), default=1.0)

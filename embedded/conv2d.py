@@ -6,6 +6,7 @@ from slewguard.embedded.ctext import index, nest, position
 from slewguard.embedded.plan import Step
 from slewguard.embedded.requantise import store
 from slewguard.embedded.window import FILL, fill_window
+from slewguard.export.layers import Layer
 
 
 def body(step: Step) -> list[str]:
@@ -16,6 +17,7 @@ def body(step: Step) -> list[str]:
     step : Step
     """
     layer = step.layer
+    assert isinstance(layer, Layer)
     channels = step.in_shape[0]
     outputs, rows, columns = step.out_shape
     kernel_h, kernel_w = layer.weights.shape[2:]
@@ -29,12 +31,13 @@ def body(step: Step) -> list[str]:
         source = f"input[{channel}][{position(layer.stride, 'row', rows, 'y', kernel_h)}][{column}]"
         fill = []
     o = index("out", outputs)
-    weight = f"slewguard_weights_{layer.name}[{o}][{channel}]{taps}"
+    weight = f"weights->weights_{layer.name}[{o}][{channel}]{taps}"
     pixel = [
-        f"int32_t acc = slewguard_bias_{layer.name}[{o}];",
+        f"int32_t acc = weights->bias_{layer.name}[{o}];",
         *nest(
             [("channel", channels), ("y", kernel_h), ("x", kernel_w)],
             [f"acc += (int32_t){weight}", f"     * (int32_t){source};"],
+            unroll=True,
         ),
         store(step, f"output[{o}][{index('row', rows)}][{index('column', columns)}]", o),
     ]

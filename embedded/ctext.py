@@ -46,7 +46,7 @@ def indent(lines: Iterable[str], levels: int = 1) -> list[str]:
     return [" " * 4 * levels + line if line else line for line in lines]
 
 
-def nest(loops: Sequence[tuple[str, int]], body: Sequence[str]) -> list[str]:
+def nest(loops: Sequence[tuple[str, int]], body: Sequence[str], *, unroll: bool = False) -> list[str]:
     """Nested ``for`` loops from 0 to literal bounds about a body; a loop of one turn is left out.
 
     Parameters
@@ -54,12 +54,15 @@ def nest(loops: Sequence[tuple[str, int]], body: Sequence[str]) -> list[str]:
     loops : sequence of (variable, bound)
         Outermost first.
     body : sequence of str
+    unroll : bool
+        Ask a static analyser to follow every turn, so that it bounds the sum that the loops form: an ACSL comment.
     """
     lines = list(body)
     for variable, bound in reversed(loops):
         if bound > 1:
             head = f"for (int32_t {variable} = 0; {variable} < {bound}; {variable}++) {{"
-            lines = [head, *indent(lines), "}"]
+            note = [f"/*@ loop unroll {bound}; */"] if unroll else []
+            lines = [*note, head, *indent(lines), "}"]
     return lines
 
 
@@ -78,30 +81,20 @@ def position(stride: int, variable: str, bound: int, tap: str, taps: int) -> str
     return " + ".join(terms) or "0"
 
 
-def table(declaration: str, values: NDArray[Any], note: str = "") -> str:
-    """Definition of a constant array with a line of comment above.
-
-    Parameters
-    ----------
-    declaration : str
-        Type and name, without dimensions.
-    values : integer array, any shape
-    note : str
-        What the numbers are.
-    """
-    width = max(len(str(v)) for v in values.ravel().tolist())
-    lines = _braces(values.tolist(), width)
-    head = [f"/* {note} */"] if note else []
-    return "\n".join([*head, f"const {declaration}{dimensions(values.shape)} = {lines[0]}", *lines[1:]]) + ";"
+def table_body(values: NDArray[Any]) -> list[str]:
+    """Lines of the braces that initialise a constant array of integers of any shape."""
+    suffix = "u" if values.dtype == np.uint32 else ""
+    width = max(len(str(v)) for v in values.ravel().tolist()) + len(suffix)
+    return _braces(values.tolist(), width, suffix)
 
 
-def _braces(values: Any, width: int) -> list[str]:
+def _braces(values: Any, width: int, suffix: str) -> list[str]:
     if not isinstance(values[0], list):
-        flat = [f"{v:>{width}}" for v in values]
+        flat = [f"{f'{v}{suffix}':>{width}}" for v in values]
         if len(flat) * (width + 2) <= WIDTH - 16:
             return ["{" + ", ".join(flat) + "}"]
         return ["{", *indent(table_rows(flat)), "}"]
-    inner = [_braces(value, width) for value in values]
+    inner = [_braces(value, width, suffix) for value in values]
     if all(len(lines) == 1 for lines in inner):
         line = "{" + ", ".join(lines[0] for lines in inner) + "}"
         if not isinstance(values[0][0], list) and len(line) <= WIDTH - 16:

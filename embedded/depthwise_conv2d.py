@@ -6,6 +6,7 @@ from slewguard.embedded.ctext import index, nest, position
 from slewguard.embedded.plan import Step
 from slewguard.embedded.requantise import store
 from slewguard.embedded.window import FILL, fill_window
+from slewguard.export.layers import Layer
 
 
 def body(step: Step) -> list[str]:
@@ -16,6 +17,7 @@ def body(step: Step) -> list[str]:
     step : Step
     """
     layer = step.layer
+    assert isinstance(layer, Layer)
     channels, rows, columns = step.out_shape
     kernel_h, kernel_w = layer.weights.shape[2:]
     channel = index("channel", channels)
@@ -27,12 +29,13 @@ def body(step: Step) -> list[str]:
     else:
         source = f"input[{channel}][{position(layer.stride, 'row', rows, 'y', kernel_h)}][{column}]"
         fill = []
-    weight = f"slewguard_weights_{layer.name}[{channel}]{taps}"
+    weight = f"weights->weights_{layer.name}[{channel}]{taps}"
     pixel = [
-        f"int32_t acc = slewguard_bias_{layer.name}[{channel}];",
+        f"int32_t acc = weights->bias_{layer.name}[{channel}];",
         *nest(
             [("y", kernel_h), ("x", kernel_w)],
             [f"acc += (int32_t){weight}", f"     * (int32_t){source};"],
+            unroll=True,
         ),
         store(step, f"output[{channel}][{index('row', rows)}][{index('column', columns)}]", channel),
     ]

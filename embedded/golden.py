@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slewguard.export.execute import run_layers
+from slewguard.export.familiar import PER_PIXEL, Features
 from slewguard.export.golden import noise, verdict_inputs
 from slewguard.export.model import IntegerModel
 from slewguard.export.planes import N_PLANES, Q_MAX, make_planes
+from slewguard.export.sequence import MAX_LOOKS, SequenceState
 from slewguard.export.verdict import VerdictRule
-from slewguard.subimages.contract import CENTRE, SIDE
+from slewguard.subimages.contract import CENTRE, REASONS, SIDE
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +63,8 @@ def selftest_planes(model: IntegerModel) -> NDArray[np.int8]:
     return np.concatenate([built_in_planes(model), planes])
 
 
-def make_decisions(rule: VerdictRule) -> NDArray[np.int32]:
-    """Known answers of the rule on its own edges.
-
-    Each score next to and on a threshold, and at the ends of its range, with every limit kept by a wide margin,
-    every limit just kept, each limit missed by one, and damage with and without a limit missed.
+def make_reasons(rule: VerdictRule) -> NDArray[np.int64]:
+    """Features on every edge of the rule, and the reasons: each limit just kept and missed by one, alone and together.
 
     Parameters
     ----------
@@ -73,23 +72,62 @@ def make_decisions(rule: VerdictRule) -> NDArray[np.int32]:
 
     Returns
     -------
-    int32 array [M, 7]
-        score, valid, trigger, saturated, damaged, verdict, reason.
+    int64 array [M, 9]
+        The features in the order of :class:`slewguard.export.familiar.Features`, then the reason.
+    """
+    r = rule.integers()
+    valid = max(r["min_valid"], 1)
+    mean = -(-r["min_mean"] * valid // PER_PIXEL), r["max_mean"] * valid // PER_PIXEL
+    names = Features._fields
+    greatest = (
+        valid,
+        r["min_trigger"],
+        r["max_saturated"],
+        0,
+        r["max_peak"],
+        mean[1],
+        r["max_bright"],
+        r["max_marked"],
+    )
+    kept = dict(zip(names, greatest, strict=True))
+    least = {**kept, "peak": r["min_peak"], "total": mean[0], "bright": r["min_bright"], "marked": r["min_marked"]}
+    damaged = {**kept, "damaged": 1}
+    later = names[4:]
+    rows = [kept, least, damaged, {**kept, "damaged": N_PLANES * SIDE * SIDE}]
+    for base in (kept, damaged):
+        steps = [("valid", -1), ("trigger", -1), ("saturated", 1), *((name, 1) for name in later)]
+        rows += [{**base, name: base[name] + step} for name, step in steps]
+    rows += [{**least, name: least[name] - 1} for name in later]
+    rows.append({**kept, "valid": valid - 1, "peak": kept["peak"] + 1})
+    # A count is never negative, nor so great that a product could overflow.
+    possible = [row for row in rows if all(row[name] >= 0 for name in names if name != "trigger")]
+    given = np.array([[row[name] for name in names] for row in possible if row["total"] < 2**20], dtype=np.int64)
+    return np.column_stack([given, rule.reasons(Features(*given.T))]).astype(np.int64)
+
+
+def make_looks(rule: VerdictRule) -> NDArray[np.int64]:
+    """Looks from several states at scores next to and on the thresholds, with and without a reason.
+
+    Parameters
+    ----------
+    rule : VerdictRule
+
+    Returns
+    -------
+    int64 array [M, 7]
+        looks and maximum before, score, reason, verdict, looks and maximum after.
     """
     edges = {-128, rule.t_veto - 1, rule.t_veto, rule.t_confirm, rule.t_confirm + 1, 127}
-    least, trigger, most = rule.min_valid, rule.min_trigger, rule.max_saturated
-    circumstances = [
-        (SIDE * SIDE, Q_MAX, 0, 0),
-        (least, trigger, most, 0),
-        (least - 1, trigger, most, 0),
-        (least, trigger - 1, most, 0),
-        (least, trigger, most + 1, 0),
-        (least, trigger, most, 1),
-        (least, trigger, most, N_PLANES * SIDE * SIDE),
-        (least - 1, trigger - 1, most + 1, 1),
-    ]
-    given = np.array([(score, *c) for score in sorted(edges) if -128 <= score <= 127 for c in circumstances])
-    return np.column_stack([given, *rule.decide(*given.T)]).astype(np.int32)
+    scores = sorted(score for score in edges if -128 <= score <= 127)
+    looks = sorted({0, max(rule.first_look - 2, 0), rule.first_look - 1, MAX_LOOKS - 1, MAX_LOOKS})
+    states = [(n, maximum) for n in looks for maximum in (-128, 0, scores[1])]
+    rows = []
+    for state in [SequenceState(*pair) for pair in dict.fromkeys(states)]:
+        for score in scores:
+            for reason in (0, REASONS.index("unfamiliar")):
+                after, verdict = rule.decide_sequence(state, score, reason)
+                rows.append((*state, score, reason, verdict, *after))
+    return np.array(rows, dtype=np.int64)
 
 
 def make_golden(model: IntegerModel, planes: NDArray[np.int8]) -> tuple[Golden, ...]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.export.model import Layer
+from slewguard.export.layers import Layer
 
 
 @dataclass(frozen=True, eq=False)

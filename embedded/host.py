@@ -15,17 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.embedded.generate import NETWORK, SELFTEST, generate_c
-from slewguard.embedded.harness import harness_source
-from slewguard.embedded.plan import make_plan
+from slewguard.embedded.generate import FLOAT, NETWORK, PLANES, SELFTEST, Printer, Style
+from slewguard.embedded.harness import TRACE
+from slewguard.embedded.target import LANGUAGE, section_bytes
 from slewguard.export.backends import EngineUnavailable
 from slewguard.export.model import IntegerModel
 from slewguard.subimages.errors import BadInput
 
-FLAGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wcast-qual", "-Werror")
-"""Language and warnings with which the generated C is clean."""
+FLAGS = LANGUAGE
 OPTIMISATION = ("-O2",)
-_HARNESS = "slewguard_harness.c"
+_ANSWER = np.dtype([("verdict", "u1"), ("reason", "u1"), ("score", "i1")])
 
 
 def find_tool(name: str, package: str) -> str:
@@ -48,9 +47,9 @@ def find_tool(name: str, package: str) -> str:
     return path
 
 
-def compiler_version() -> str:
-    """First line of what the host's ``cc`` says of itself."""
-    return _run([find_tool("cc", "gcc"), "--version"]).stdout.splitlines()[0]
+def compiler_version(compiler: str = "cc") -> str:
+    """First line of what a compiler of the host says of itself."""
+    return _run([find_tool(compiler, "gcc"), "--version"]).stdout.splitlines()[0]
 
 
 def _run(command: Sequence[object]) -> subprocess.CompletedProcess[str]:
@@ -66,8 +65,8 @@ def _folder(files: Mapping[str, bytes]) -> Iterator[Path]:
         yield folder
 
 
-def _compile(folder: Path, sources: Sequence[str], flags: Sequence[str], output: str) -> Path:
-    command = [find_tool("cc", "gcc"), *FLAGS, *flags, *(folder / s for s in sources), "-o", folder / output]
+def _compile(folder: Path, sources: Sequence[str], flags: Sequence[str], output: str, compiler: str = "cc") -> Path:
+    command = [find_tool(compiler, "gcc"), *FLAGS, *flags, *(folder / s for s in sources), "-o", folder / output]
     done = _run(command)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
@@ -84,18 +83,28 @@ class CBackend:
     model : IntegerModel
     flags : sequence of str
         Optimisation flags.
+    style : str
+        ``plain`` or ``fast``.
+    compiler : str
+        Program that compiles.
     """
 
-    name = "c"
-
-    def __init__(self, model: IntegerModel, flags: Sequence[str] = OPTIMISATION) -> None:
-        self.version = f"{compiler_version()}, {' '.join(flags)}"
-        plan = make_plan(model)
-        self._outputs = [(step.out_shape, step.layer.dtype) for step in plan.steps]
-        self._scratch = np.zeros(plan.scratch_bytes, dtype=np.uint8)
-        files = {**generate_c(model), _HARNESS: harness_source(plan).encode("ascii")}
+    def __init__(
+        self,
+        model: IntegerModel,
+        flags: Sequence[str] = OPTIMISATION,
+        style: Style = "plain",
+        compiler: str = "cc",
+    ) -> None:
+        self.name = "c" if style == "plain" else f"c-{style}"
+        self.version = f"{compiler_version(compiler)}, {' '.join(flags)}"
+        printer = Printer(model, style)
+        self._outputs = [(shape, layer.dtype) for shape, layer in zip(model.shapes, model.layers, strict=True)]
+        self._scratch = np.zeros(printer.scratch_bytes // 4, dtype=np.uint32)
+        files = {**printer.files(), TRACE: printer.trace(host=True)}
         with _folder(files) as folder:
-            library = _compile(folder, (*NETWORK, _HARNESS), (*flags, "-shared", "-fPIC"), "slewguard.so")
+            sources = (*NETWORK, *PLANES, *FLOAT, *SELFTEST, TRACE)
+            library = _compile(folder, sources, (*flags, "-shared", "-fPIC"), "slewguard.so", compiler)
             # The mapping outlives the file.
             self._library = ctypes.CDLL(str(library))
 
@@ -113,17 +122,22 @@ class CBackend:
         planes = _checked(planes)
         outputs = [np.zeros((len(planes), *shape), dtype=dtype) for shape, dtype in self._outputs]
         pointers = (ctypes.c_void_p * len(outputs))(*(output.ctypes.data for output in outputs))
-        self._library.slewguard_harness_layers(
-            _pointer(planes), ctypes.c_size_t(len(planes)), _pointer(self._scratch), pointers
+        sizes = (ctypes.c_size_t * len(outputs))(*(int(np.prod(shape)) for shape, _ in self._outputs))
+        self._library.slewguard_trace_all(
+            _pointer(planes), ctypes.c_size_t(len(planes)), _pointer(self._scratch), pointers, sizes
         )
         return outputs
 
-    def judge(self, planes: NDArray[np.int8]) -> tuple[NDArray[np.int8], NDArray[np.uint8], NDArray[np.uint8]]:
+    def judge(
+        self, planes: NDArray[np.int8], sequence: NDArray[np.integer] | None = None
+    ) -> tuple[NDArray[np.int8], NDArray[np.uint8], NDArray[np.uint8]]:
         """Score, verdict and reason of N sub-images.
 
         Parameters
         ----------
         planes : int8 array [N, 3, 56, 56]
+        sequence : integer array [N], optional
+            Number of the event of each, in order of time; without it each stands alone.
 
         Returns
         -------
@@ -134,19 +148,51 @@ class CBackend:
             Index into :data:`slewguard.subimages.REASONS`.
         """
         planes = _checked(planes)
-        score = np.zeros(len(planes), dtype=np.int8)
-        verdict, reason = np.zeros((2, len(planes)), dtype=np.uint8)
-        arrays = [_pointer(array) for array in (self._scratch, score, verdict, reason)]
-        self._library.slewguard_harness_judge(_pointer(planes), ctypes.c_size_t(len(planes)), *arrays)
-        return score, verdict, reason
+        numbers = np.arange(len(planes)) if sequence is None else np.unique(sequence, return_inverse=True)[1]
+        numbers = np.ascontiguousarray(numbers, dtype=np.uint32)
+        answers = np.zeros(len(planes), dtype=_ANSWER)
+        states = np.zeros((len(planes), 2), dtype=np.uint8)
+        events = ctypes.c_size_t(int(numbers.max(initial=0)) + 1 if len(planes) else 0)
+        given = [_pointer(array) for array in (self._scratch, numbers, states)]
+        self._library.slewguard_judge_all(
+            _pointer(planes), ctypes.c_size_t(len(planes)), *given, events, _pointer(answers)
+        )
+        return answers["score"].copy(), answers["verdict"].copy(), answers["reason"].copy()
+
+    def make_planes(
+        self, snr: NDArray[np.float32] | NDArray[np.int32], mask: NDArray[np.uint8], catalogue_id: int
+    ) -> tuple[NDArray[np.int8], int]:
+        """Planes of one sub-image and why it breaks the contract, 0 if it does not.
+
+        Parameters
+        ----------
+        snr : float32 or int32 array [56, 56]
+            In sigma with NaN for no data, or fixed point as of ``slewguard_make_planes``.
+        mask : uint8 array [56, 56]
+        catalogue_id : int
+        """
+        is_float = snr.dtype == np.float32
+        make = self._library.slewguard_make_planes_float if is_float else self._library.slewguard_make_planes
+        make.restype = ctypes.c_uint8
+        planes = np.zeros((3, 56, 56), dtype=np.int8)
+        given = [np.ascontiguousarray(array) for array in (snr, mask)]
+        number = ctypes.c_int32(catalogue_id)
+        reason = make(_pointer(given[0]), _pointer(given[1]), number, _pointer(planes), _pointer(self._scratch))
+        return planes, int(reason)
 
     def score(self, planes: NDArray[np.int8]) -> NDArray[np.int8]:
         """Scores of N sub-images, int8 [N]."""
         return self.judge(planes)[0]
 
     def verdicts(self, planes: NDArray[np.int8]) -> NDArray[np.uint8]:
-        """Verdicts of N sub-images, uint8 [N]."""
+        """Verdicts of N sub-images that stand alone, uint8 [N]."""
         return self.judge(planes)[1]
+
+    def sequence_verdicts(
+        self, planes: NDArray[np.int8], sequence: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Verdicts and reasons of N looks, those of one event with the same number: two uint8 arrays [N]."""
+        return self.judge(planes, sequence)[1:]
 
 
 def _checked(planes: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -207,7 +253,7 @@ def run_selftest(files: Mapping[str, bytes], flags: Sequence[str] = OPTIMISATION
         If there is no C compiler or the files do not compile.
     """
     with _folder(files) as folder:
-        program = _compile(folder, (*NETWORK, *SELFTEST, "main_selftest.c"), flags, "selftest")
+        program = _compile(folder, (*NETWORK, *PLANES, *SELFTEST, "main_selftest.c"), flags, "selftest")
         done = _run([program])
     return SelfTest(done.returncode == 0, (done.stdout + done.stderr).strip())
 
@@ -232,7 +278,7 @@ class Sizes:
     scratch_bytes: int
 
 
-def measure_sizes(model: IntegerModel, flags: Sequence[str] = OPTIMISATION) -> Sizes:
+def measure_sizes(model: IntegerModel, flags: Sequence[str] = OPTIMISATION, style: Style = "plain") -> Sizes:
     """Weigh the network as the host's compiler builds it.
 
     Raises
@@ -240,13 +286,8 @@ def measure_sizes(model: IntegerModel, flags: Sequence[str] = OPTIMISATION) -> S
     BadInput
         If there is no C compiler or no ``size``.
     """
-    kinds = {".text": 0, ".rodata": 0, ".data": 0, ".bss": 0}
-    with _folder(generate_c(model)) as folder:
-        for source in NETWORK:
-            built = _compile(folder, (source,), (*flags, "-c"), source + ".o")
-            for line in _run([find_tool("size", "binutils"), "-A", "-d", built]).stdout.splitlines():
-                section, size, *_ = [*line.split(), "", ""]
-                for kind in kinds:
-                    if section == kind or section.startswith(kind + "."):
-                        kinds[kind] += int(size)
-    return Sizes(kinds[".text"], kinds[".rodata"], kinds[".data"] + kinds[".bss"], make_plan(model).scratch_bytes)
+    printer = Printer(model, style)
+    with _folder(printer.files()) as folder:
+        built = [_compile(folder, (source,), (*flags, "-c"), source + ".o") for source in NETWORK]
+        kinds = section_bytes(find_tool("size", "binutils"), built)
+    return Sizes(kinds[".text"], kinds[".rodata"], kinds[".data"] + kinds[".bss"], printer.scratch_bytes)

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from slewguard.embedded import conv2d, depthwise_conv2d
+from slewguard.embedded import conv2d, depthwise_conv2d, max_pool2d
 from slewguard.embedded.ctext import c_type, comment, dimensions, indent
 from slewguard.embedded.plan import Step
+from slewguard.export.layers import Layer, MaxPool
 
 PRINTERS: dict[str, Callable[[Step], list[str]]] = {
     "conv2d": conv2d.body,
     "depthwise_conv2d": depthwise_conv2d.body,
+    "max_pool2d": max_pool2d.body,
 }
 
 
 def prototype(step: Step) -> list[str]:
     """Declaration of the layer's function, without the semicolon."""
     arguments = [
+        *(["const slewguard_weights_t *weights"] if isinstance(step.layer, Layer) else []),
         f"const {c_type(step.in_dtype)} input{dimensions(step.in_shape)}",
         f"{c_type(step.layer.dtype)} output{dimensions(step.out_shape)}",
     ]
@@ -32,6 +35,15 @@ def prototype(step: Step) -> list[str]:
 
 def _describe(step: Step, count: int) -> list[str]:
     layer = step.layer
+    if isinstance(layer, MaxPool):
+        return [
+            "/*",
+            f" * Layer {step.number + 1} of {count}: {comment(layer.name)}, {layer.op} {layer.size}x{layer.size}.",
+            " *",
+            f" *   input   {step.in_dtype.name:5}  {dimensions(step.in_shape)}",
+            f" *   output  {layer.dtype.name:5}  {dimensions(step.out_shape)}",
+            " */",
+        ]
     kernel_h, kernel_w = layer.weights.shape[2:]
     sides = [f"{side} {n}" for side, n in zip(("top", "bottom", "left", "right"), layer.pad, strict=True) if n]
     border = f"zero border {', '.join(sides)}" if sides else "no border"

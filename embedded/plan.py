@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from slewguard.export.model import IntegerModel, Layer, Shape
+from slewguard.export.layers import Layer, MaxPool, Shape
+from slewguard.export.model import IntegerModel
 
 ALIGNMENT = 4
 
@@ -24,7 +25,7 @@ class Step:
 
     Parameters
     ----------
-    layer : Layer
+    layer : Layer or MaxPool
     number : int
         From 0.
     in_dtype : dtype
@@ -36,7 +37,7 @@ class Step:
         Bytes from the start of the scratch; the input of the first layer is the caller's.
     """
 
-    layer: Layer
+    layer: Layer | MaxPool
     number: int
     in_dtype: np.dtype[Any]
     in_shape: Shape
@@ -50,6 +51,7 @@ class Step:
     def accumulator_range(self) -> tuple[int, int]:
         """Least and greatest accumulator of the C code over all channels and inputs."""
         values = np.iinfo(self.in_dtype)
+        assert isinstance(self.layer, Layer)
         least, greatest = self.layer.accumulator_bounds(values.min, values.max)
         half = 1 << (self.layer.shift.astype(np.int64) - 2)
         return int(((least - 1) // 2 + half).min()), int(((greatest - 1) // 2 + half).max())
@@ -63,16 +65,16 @@ class Plan:
     scratch_bytes: int
 
 
-def window_shape(layer: Layer, shape: Shape) -> tuple[int, ...]:
+def window_shape(layer: Layer | MaxPool, shape: Shape) -> tuple[int, ...]:
     """Shape of the padded rows for one output row: [in][height][columns], without ``in`` if depthwise.
 
     Parameters
     ----------
-    layer : Layer
+    layer : Layer or MaxPool
     shape : (channels, rows, columns)
         Of the input.
     """
-    if not any(layer.pad):
+    if isinstance(layer, MaxPool) or not any(layer.pad):
         return ()
     columns = layer.out_shape(shape)[2]
     kernel_h, kernel_w = layer.weights.shape[2:]

@@ -7,7 +7,9 @@ shifted: a rectified layer first clears negative accumulators (they would be cla
 
 from __future__ import annotations
 
+from slewguard.embedded.max_pool2d import HELPER
 from slewguard.embedded.plan import Step
+from slewguard.export.layers import MaxPool
 
 _CLAMPS = """\
 /* The value, or 0 if it is negative. Bit 31 of the unsigned copy is the sign. */
@@ -46,13 +48,19 @@ static int8_t requantise_int8(int32_t acc, uint8_t shift)
 """
 
 
+def clamps(*, unsigned: bool, signed: bool) -> str:
+    """Helper functions in C: the clamps, and the requantisations that are wanted."""
+    return _CLAMPS + (_UNSIGNED if unsigned else "") + (_SIGNED if signed else "")
+
+
 def helpers(steps: tuple[Step, ...]) -> str:
     """Helper functions that the layers of a model call."""
     signed = {step.layer.lo < 0 for step in steps}
-    return _CLAMPS + (_UNSIGNED if False in signed else "") + (_SIGNED if True in signed else "")
+    pooled = any(isinstance(step.layer, MaxPool) for step in steps)
+    return clamps(unsigned=False in signed, signed=True in signed) + (HELPER if pooled else "")
 
 
 def store(step: Step, target: str, channel: str) -> str:
     """Statement that requantises ``acc`` into an output element."""
     name = step.layer.name
-    return f"{target} = requantise_{step.layer.dtype.name}(acc, slewguard_shift_{name}[{channel}]);"
+    return f"{target} = requantise_{step.layer.dtype.name}(acc, weights->shift_{name}[{channel}]);"

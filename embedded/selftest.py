@@ -9,18 +9,18 @@ from string import Template
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.embedded import plain
+from slewguard.embedded.api import title
 from slewguard.embedded.ctext import indent, table_rows
 from slewguard.embedded.golden import Golden
-from slewguard.embedded.halved import halve
-from slewguard.embedded.network import calls, declarations
 from slewguard.embedded.plan import Plan
-from slewguard.embedded.weights import RULE_FIELDS, title
+from slewguard.export.familiar import Features
 from slewguard.export.model import IntegerModel
 
 _GOLDEN_HEADER = Template("""\
 /* $title
  *
- * Sub-images with known answers, for slewguard_selftest().
+ * Sub-images and decisions with known answers, for slewguard_selftest().
  */
 #ifndef SLEWGUARD_GOLDEN_H
 #define SLEWGUARD_GOLDEN_H
@@ -39,20 +39,26 @@ typedef struct {
 
 extern const slewguard_golden_t slewguard_golden[SLEWGUARD_GOLDEN_VECTORS];
 
-#define SLEWGUARD_GOLDEN_DECISIONS $decisions
+#define SLEWGUARD_GOLDEN_REASONS $reasons
+#define SLEWGUARD_GOLDEN_LOOKS $looks
 
-/* Arguments of slewguard_decide on the edges of the rule, and the right answers. */
+/* Features on the edges of the rule, and the right reasons. */
 typedef struct {
-    int32_t valid;
-    int32_t trigger;
-    int32_t saturated;
-    int32_t damaged;
-    int8_t score;
-    uint8_t verdict;
+    slewguard_features_t features;
     uint8_t reason;
-} slewguard_decision_t;
+} slewguard_golden_reason_t;
 
-extern const slewguard_decision_t slewguard_golden_decisions[SLEWGUARD_GOLDEN_DECISIONS];
+/* A state, a look, the right verdict and the right state after it. */
+typedef struct {
+    slewguard_sequence_t before;
+    int8_t score;
+    uint8_t reason;
+    uint8_t verdict;
+    slewguard_sequence_t after;
+} slewguard_golden_look_t;
+
+extern const slewguard_golden_reason_t slewguard_golden_reasons[SLEWGUARD_GOLDEN_REASONS];
+extern const slewguard_golden_look_t slewguard_golden_looks[SLEWGUARD_GOLDEN_LOOKS];
 
 #endif
 """)
@@ -68,61 +74,96 @@ const slewguard_golden_t slewguard_golden[SLEWGUARD_GOLDEN_VECTORS] = {
 $vectors
 };
 
-/* valid, trigger, saturated, damaged, score; verdict, reason */
-const slewguard_decision_t slewguard_golden_decisions[SLEWGUARD_GOLDEN_DECISIONS] = {
-$decisions
+/* $features; reason */
+const slewguard_golden_reason_t slewguard_golden_reasons[SLEWGUARD_GOLDEN_REASONS] = {
+$reasons
+};
+
+/* looks, maximum before; score, reason; verdict; looks, maximum after */
+const slewguard_golden_look_t slewguard_golden_looks[SLEWGUARD_GOLDEN_LOOKS] = {
+$looks
 };
 """)
 
 _SELFTEST = Template("""\
 /* $title
  *
- * The self-test: CRC of the tables, then every layer and the verdict on the golden vectors, then the rule
- * on its edges.
+ * The self-test: the weights, then the network and the verdict on the golden vectors, then the rule on its edges.
  */
 #include "slewguard.h"
 #include "slewguard_golden.h"
-#include "slewguard_weights.h"
 
-/* CRC-32 (IEEE 802.3, reflected polynomial 0xedb88320), bit by bit: no table to be corrupted. */
-static uint32_t crc_bytes(uint32_t crc, const uint8_t bytes[], uint32_t count)
+$layers
+/* 0, or the number of the first check that failed on a golden vector. */
+static uint32_t wrong_vector(
+    const slewguard_weights_t *weights,
+    const slewguard_golden_t *golden,
+    uint32_t scratch[])
 {
-    crc = ~crc;
+    slewguard_sequence_t sequence;
+    slewguard_answer_t answer;
+    uint32_t wrong = $wrong_layer;
+
+    if (wrong == 0u) {
+        slewguard_begin(&sequence);
+        (void)slewguard_judge(weights, golden->planes, scratch, &sequence, &answer);
+        if (answer.score != golden->score || answer.verdict != golden->verdict
+            || answer.reason != golden->reason) {
+            wrong = ${verdict_check}u;
+        }
+    }
+    return wrong;
+}
+
+uint32_t slewguard_selftest(const slewguard_weights_t *weights, uint32_t scratch[SLEWGUARD_SCRATCH_WORDS])
+{
+    uint32_t wrong = (slewguard_weights_intact(weights) != 0u) ? 0u : 1u;
+
+    for (uint32_t i = 0; i < SLEWGUARD_GOLDEN_VECTORS && wrong == 0u; i++) {
+        wrong = wrong_vector(weights, &slewguard_golden[i], scratch);
+    }
+    for (uint32_t i = 0; i < SLEWGUARD_GOLDEN_REASONS && wrong == 0u; i++) {
+        const slewguard_golden_reason_t *const golden = &slewguard_golden_reasons[i];
+
+        if (slewguard_reason(weights, &golden->features) != golden->reason) {
+            wrong = ${reason_check}u;
+        }
+    }
+    for (uint32_t i = 0; i < SLEWGUARD_GOLDEN_LOOKS && wrong == 0u; i++) {
+        const slewguard_golden_look_t *const look = &slewguard_golden_looks[i];
+        slewguard_sequence_t state = look->before;
+        const uint8_t verdict = slewguard_decide(weights, &state, look->score, look->reason);
+
+        if (verdict != look->verdict || state.looks != look->after.looks
+            || state.maximum != look->after.maximum) {
+            wrong = ${decision_check}u;
+        }
+    }
+    return wrong;
+}
+""")
+
+_LAYERS = Template("""\
+/* CRC-32 (IEEE 802.3) of a layer's output. */
+static uint32_t crc_bytes(const uint8_t bytes[], uint32_t count)
+{
+    uint32_t crc = 0xffffffffu;
+
     for (uint32_t i = 0; i < count; i++) {
         crc ^= bytes[i];
-        for (uint32_t bit = 0; bit < 8; bit++) {
+        for (uint32_t bit = 0; bit < 8u; bit++) {
             crc = (crc >> 1) ^ (0xedb88320u & (0u - (crc & 1u)));
         }
     }
     return ~crc;
 }
 
-/* The same over integers as big-endian bytes, whatever the byte order of the machine. */
-static uint32_t crc_integers(uint32_t crc, const int32_t values[], uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t value = (uint32_t)values[i];
-        const uint8_t bytes[4] = {
-            (uint8_t)(value >> 24),
-            (uint8_t)((value >> 16) & 255u),
-            (uint8_t)((value >> 8) & 255u),
-            (uint8_t)(value & 255u)
-        };
-        crc = crc_bytes(crc, bytes, 4u);
-    }
-    return crc;
-}
-
-uint32_t slewguard_tables_crc(void)
-{
-    uint32_t crc = 0;
-$rule
-$tables
-    return crc;
-}
-
-/* 0, or the number of the first layer, from 1, whose output is wrong. */
-static uint32_t wrong_layer(const int8_t planes[], const uint32_t layer_crc[], uint8_t scratch[])
+/* 0, or the number of the check of the first layer whose output is wrong. */
+static uint32_t wrong_layer(
+    const slewguard_weights_t *weights,
+    const int8_t planes[],
+    const uint32_t layer_crc[],
+    uint32_t scratch[])
 {
     uint32_t wrong = 0;
 $declarations
@@ -130,39 +171,6 @@ $declarations
 $steps
 
     return wrong;
-}
-
-uint32_t slewguard_selftest(uint8_t scratch[SLEWGUARD_SCRATCH_BYTES])
-{
-    if (slewguard_tables_crc() != slewguard_model.tables_crc) {
-        return 1;
-    }
-    for (uint32_t i = 0; i < SLEWGUARD_GOLDEN_VECTORS; i++) {
-        const slewguard_golden_t *const golden = &slewguard_golden[i];
-        const uint32_t wrong = wrong_layer(golden->planes, golden->layer_crc, scratch);
-        int8_t score = 0;
-        uint8_t reason = 0;
-        uint8_t verdict = 0;
-
-        if (wrong != 0) {
-            return 1 + wrong;
-        }
-        verdict = slewguard_judge(golden->planes, scratch, &score, &reason);
-        if (score != golden->score || verdict != golden->verdict || reason != golden->reason) {
-            return SLEWGUARD_LAYERS + 2;
-        }
-    }
-    for (uint32_t i = 0; i < SLEWGUARD_GOLDEN_DECISIONS; i++) {
-        const slewguard_decision_t *const d = &slewguard_golden_decisions[i];
-        uint8_t reason = 0;
-        const uint8_t verdict =
-            slewguard_decide(d->score, d->valid, d->trigger, d->saturated, d->damaged, &reason);
-
-        if (verdict != d->verdict || reason != d->reason) {
-            return SLEWGUARD_LAYERS + 3;
-        }
-    }
-    return 0;
 }
 """)
 
@@ -175,17 +183,13 @@ _MAIN = Template("""\
 
 #include "slewguard.h"
 
-/* The union aligns the bytes. */
-static union {
-    uint32_t alignment;
-    uint8_t bytes[SLEWGUARD_SCRATCH_BYTES];
-} scratch;
+static uint32_t scratch[SLEWGUARD_SCRATCH_WORDS];
 
 int main(void)
 {
-    const uint32_t fault = slewguard_selftest(scratch.bytes);
+    const uint32_t fault = slewguard_selftest(&slewguard_weights, scratch);
 
-    if (fault != 0) {
+    if (fault != 0u) {
         printf("slewguard %.12s: self-test failed at check %lu\\n", slewguard_model.sha256, (unsigned long)fault);
         return 1;
     }
@@ -194,13 +198,28 @@ int main(void)
 }
 """)
 
+Rows = NDArray[np.int64]
 
-def golden_header(model: IntegerModel, golden: Sequence[Golden], decisions: NDArray[np.int32]) -> str:
+
+def checks(model: IntegerModel, *, layers: bool) -> list[str]:
+    """What the self-test examines behind the weights, in the order of its numbers.
+
+    Parameters
+    ----------
+    model : IntegerModel
+    layers : bool
+        Whether each layer is examined by itself.
+    """
+    each = [f"output of {layer.name}" for layer in model.layers] if layers else []
+    return [*each, "score, verdict or reason of a sub-image", "reasons on the edges of the rule", "verdicts of looks"]
+
+
+def golden_header(model: IntegerModel, golden: Sequence[Golden], reasons: Rows, looks: Rows) -> str:
     """Text of ``slewguard_golden.h``."""
-    return _GOLDEN_HEADER.substitute(title=title(model), count=len(golden), decisions=len(decisions))
+    return _GOLDEN_HEADER.substitute(title=title(model), count=len(golden), reasons=len(reasons), looks=len(looks))
 
 
-def golden_source(model: IntegerModel, golden: Sequence[Golden], decisions: NDArray[np.int32]) -> str:
+def golden_source(model: IntegerModel, golden: Sequence[Golden], reasons: Rows, looks: Rows) -> str:
     """Text of ``slewguard_golden.c``."""
     vectors = []
     for vector in golden:
@@ -209,40 +228,50 @@ def golden_source(model: IntegerModel, golden: Sequence[Golden], decisions: NDAr
         answer = f"{vector.score}, {vector.verdict}, {vector.reason}, /* score, verdict, reason */"
         body = ["{", *indent(crc), "},", answer, "{", *indent(planes), "}"]
         vectors.append("\n".join(["    {", *indent(body, 2), "    }"]))
-    rows = []
-    for score, *circumstances, verdict, reason in decisions.tolist():
-        rows.append(f"    {{{', '.join(f'{value:5}' for value in (*circumstances, score))}, {verdict}, {reason}}}")
-    return _GOLDEN_SOURCE.substitute(title=title(model), vectors=",\n".join(vectors), decisions=",\n".join(rows))
+    return _GOLDEN_SOURCE.substitute(
+        title=title(model),
+        vectors=",\n".join(vectors),
+        features=", ".join(Features._fields),
+        reasons=",\n".join(f"    {{{{{', '.join(map(str, row[:-1]))}}}, {row[-1]}}}" for row in reasons.tolist()),
+        looks=",\n".join(
+            f"    {{{{{a}, {b}}}, {score}, {reason}, {verdict}, {{{c}, {d}}}}}"
+            for a, b, score, reason, verdict, c, d in looks.tolist()
+        ),
+    )
 
 
-def selftest_source(model: IntegerModel, plan: Plan) -> str:
-    """Text of ``slewguard_selftest.c``."""
-    rule = [f"const int32_t rule[{len(RULE_FIELDS)}] = {{"]
-    rule += indent([f"slewguard_rule.{name}," for name in RULE_FIELDS])
-    rule += ["};", f"crc = crc_integers(crc, rule, {len(RULE_FIELDS)}u);"]
-    tables = []
-    for layer in model.layers:
-        name, out = layer.name, len(layer.bias)
-        tables += [
-            f"crc = crc_bytes(crc, (const uint8_t *)slewguard_weights_{name}, {halve(layer).weights.size}u);",
-            f"crc = crc_integers(crc, slewguard_bias_{name}, {out}u);",
-            f"crc = crc_bytes(crc, slewguard_shift_{name}, {out}u);",
-        ]
-    steps = []
-    for step, call in zip(plan.steps, calls(plan), strict=True):
-        output = f"(const uint8_t *)out_{step.layer.name}"
-        steps += [
-            call,
-            f"if (wrong == 0 && crc_bytes(0, {output}, {prod(step.out_shape)}u) != layer_crc[{step.number}]) {{",
-            f"    wrong = {step.number + 1};",
-            "}",
-        ]
+def selftest_source(model: IntegerModel, plan: Plan | None) -> str:
+    """Text of ``slewguard_selftest.c``.
+
+    Parameters
+    ----------
+    model : IntegerModel
+    plan : Plan or None
+        Of the plain style, whose layers are examined one by one; None for the fast style.
+    """
+    layers, number = "", 2
+    if plan:
+        steps = []
+        for step, call in zip(plan.steps, plain.calls(plan), strict=True):
+            output = f"(const uint8_t *)out_{step.layer.name}"
+            crc = f"crc_bytes({output}, {prod(step.out_shape)}u)"
+            steps += [
+                call,
+                f"if (wrong == 0u && {crc} != layer_crc[{step.number}]) {{",
+                f"    wrong = {step.number + 2}u;",
+                "}",
+            ]
+        declared = "\n".join(indent(plain.declarations(plan)))
+        layers = _LAYERS.substitute(declarations=declared, steps="\n".join(indent(steps)))
+        number += len(plan.steps)
+    wrong = "wrong_layer(weights, golden->planes, golden->layer_crc, scratch)" if plan else "0"
     return _SELFTEST.substitute(
         title=title(model),
-        rule="\n".join(indent(rule)),
-        tables="\n".join(indent(tables)),
-        declarations="\n".join(indent(declarations(plan))),
-        steps="\n".join(indent(steps)),
+        layers=layers,
+        wrong_layer=wrong,
+        verdict_check=number,
+        reason_check=number + 1,
+        decision_check=number + 2,
     )
 
 

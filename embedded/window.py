@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from slewguard.embedded.ctext import c_type, index, nest, position
 from slewguard.embedded.plan import Step
+from slewguard.export.layers import Layer
 
 FILL = "/* The input rows of this output row, with their zero border. */"
 
@@ -25,6 +26,7 @@ def fill_window(step: Step, channel: str, slot: str) -> list[str]:
         Index of the channel within the window, with its brackets, or empty.
     """
     layer = step.layer
+    assert isinstance(layer, Layer)
     top, bottom, left, _ = layer.pad
     _, height, width = step.in_shape
     kernel_h, padded = step.window_shape[-2:]

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slewguard.embedded.generate import NETWORK, SELFTEST, generate_c
-from slewguard.embedded.golden import built_in_planes, make_decisions, selftest_planes
+from slewguard.embedded.generate import FLOAT, NETWORK, SELFTEST, Printer, generate_c
+from slewguard.embedded.generate import PLANES as PLANES_SOURCES
+from slewguard.embedded.golden import built_in_planes, make_looks, make_reasons, selftest_planes
 from slewguard.embedded.halved import halve
 from slewguard.embedded.host import (
     FLAGS,
@@ -30,18 +31,19 @@ from slewguard.embedded.host import (
     run_selftest,
 )
 from slewguard.embedded.plan import make_plan
-from slewguard.embedded.weights import tables_crc
 from slewguard.export.backends import EngineUnavailable, VerdictBackend
 from slewguard.export.execute import run_layers
+from slewguard.export.familiar import Familiar, Features
 from slewguard.export.flight import LayerShape, random_model
 from slewguard.export.model import IntegerModel, Layer
 from slewguard.export.package import open_model
 from slewguard.export.planes import PlaneRule
+from slewguard.export.sequence import SequenceRule
 from slewguard.export.verdict import VerdictRule
 from slewguard.subimages import BadInput, Verdict
 from slewguard.subimages.contract import REASONS
 
-OUTSIDE = REASONS.index("outside_limits")
+OUTSIDE, BAD, UNFAMILIAR = (REASONS.index(name) for name in ("outside_limits", "bad_value", "unfamiliar"))
 
 
 def adversarial_planes(seed=0):
@@ -231,7 +233,7 @@ def compile_c(folder, files, sources, *flags):
 
 def test_requantisation_of_every_accumulator(tmp_path, model):
     check = b"""
-#include "slewguard.c"
+#include "slewguard_network.c"
 void check(uint8_t shift, uint8_t rectified[], int8_t clamped[])
 {
     for (int32_t i = 0; i < 1 << 20; i++) {
@@ -241,7 +243,9 @@ void check(uint8_t shift, uint8_t rectified[], int8_t clamped[])
 }
 """
     files = {**generate_c(model), "check.c": check}
-    compile_c(tmp_path, files, ("check.c", "slewguard_weights.c"), "-O2", "-shared", "-fPIC", "-o", "check.so")
+    compile_c(
+        tmp_path, files, ("check.c", "slewguard.c", "slewguard_weights.c"), "-O2", "-shared", "-fPIC", "-o", "check.so"
+    )
     library = ctypes.CDLL(str(tmp_path / "check.so"))
     rectified, clamped = np.zeros(2**20, dtype=np.uint8), np.zeros(2**20, dtype=np.int8)
     acc = np.arange(2**20) - 2**19
@@ -278,12 +282,13 @@ def test_scratch_is_not_overrun_and_its_content_means_nothing(model, backend):
     planes = PLANES[:8].copy()
     answers = []
     backend._library.slewguard_score.restype = ctypes.c_int8
+    weights = ctypes.byref(ctypes.c_char.in_dll(backend._library, "slewguard_weights"))
     for fill in (0x00, 0x5A, 0xFF):
         arena = np.full(size + 128, fill, dtype=np.uint8)
         score = np.zeros(len(planes), dtype=np.int8)
         for i, one in enumerate(planes):
             score[i] = backend._library.slewguard_score(
-                ctypes.c_void_p(one.ctypes.data), ctypes.c_void_p(arena.ctypes.data + 64)
+                weights, ctypes.c_void_p(one.ctypes.data), ctypes.c_void_p(arena.ctypes.data + 64)
             )
         assert (arena[:64] == fill).all()
         assert (arena[64 + size :] == fill).all()
@@ -302,7 +307,7 @@ def test_selftest_passes_under_sanitizers(model):
 
 def changed_number(source, after, nth):
     """The C text with the nth number behind a name increased by one."""
-    start = source.index(b"{", source.index(after))
+    start = source.index(after) + len(after)
     number = list(re.finditer(rb"-?\d+", source[start:]))[nth]
     value = str(int(number[0]) + 1).encode()
     return source[: start + number.start()] + value + source[start + number.end() :]
@@ -311,10 +316,12 @@ def changed_number(source, after, nth):
 @pytest.mark.parametrize(
     ("table", "nth"),
     [
-        (b"slewguard_weights_conv0[", 17),
-        (b"slewguard_bias_pool7[", 31),
-        (b"slewguard_shift_score[", 0),
-        (b"slewguard_rule_t slewguard_rule", 0),
+        (b"/* weights_conv0 */", 17),
+        (b"/* bias_pool7 */", 31),
+        (b"/* shift_score */", 0),
+        (b"/* t_veto */", 0),
+        (b"/* model */", 3),
+        (b"/* first_look */", 0),
     ],
 )
 def test_selftest_finds_a_changed_table(model, table, nth):
@@ -330,17 +337,16 @@ def test_selftest_finds_a_changed_table(model, table, nth):
     [
         (b"rectify(acc) >> shift", b"rectify(acc + 1) >> shift", 2),
         (b"(wanted < 56) ? -1 : 0", b"(wanted < 56) ? -1 : -1", 2),
-        (b"slewguard_bias_pw4[out];", b"slewguard_bias_pw4[out] + 8;", 6),
+        (b"bias_pw4[out];", b"bias_pw4[out] + 8;", 6),
         (b"rectify(value + 128)", b"rectify(value + 129)", 10),
-        (b"score > slewguard_rule.t_confirm", b"score >= slewguard_rule.t_confirm", 11),
     ],
 )
 def test_selftest_finds_changed_code(model, was, becomes, check):
     # The built-in sub-image scores exactly t_confirm, so that the tie counts.
     score = int(run_layers(model, built_in_planes(model))[-1][0, 0, 0, 0])
     files = generate_c(model.with_verdict(VerdictRule(t_veto=-128, t_confirm=score), {}))
-    assert was in files["slewguard.c"]
-    files["slewguard.c"] = files["slewguard.c"].replace(was, becomes)
+    assert was in files["slewguard_network.c"]
+    files["slewguard_network.c"] = files["slewguard_network.c"].replace(was, becomes)
     result = run_selftest(files, ("-O0",))
     assert not result.passed
     assert result.message.endswith(f"failed at check {check}")
@@ -349,28 +355,32 @@ def test_selftest_finds_changed_code(model, was, becomes, check):
 @pytest.mark.parametrize(
     ("changes", "check"),
     [
-        # Without the sanity gate; veto and confirm exchanged and the comparison widened.
-        ([(b"return (uint8_t)(decided * (", b"return (uint8_t)((decided | 1) * (")], 12),
-        (
-            [
-                (b"veto * SLEWGUARD_VETO + confirm * SLEWGUARD_CONFIRM", b"veto * 1 + confirm * 2"),
-                (b"score < slewguard_rule.t_veto", b"score <= slewguard_rule.t_veto"),
-            ],
-            11,
-        ),
-        ([(b"score < slewguard_rule.t_veto", b"score <= slewguard_rule.t_veto")], 12),
-        ([(b"score > slewguard_rule.t_confirm", b"score >= slewguard_rule.t_confirm")], 12),
-        ([(b"valid < slewguard_rule.min_valid", b"valid <= slewguard_rule.min_valid")], 12),
-        ([(b"valid < slewguard_rule.min_valid", b"valid < slewguard_rule.min_valid - 1")], 12),
-        ([(b"trigger < slewguard_rule.min_trigger", b"trigger != slewguard_rule.min_trigger")], 11),
-        ([(b"saturated > slewguard_rule.max_saturated", b"saturated >= slewguard_rule.max_saturated")], 12),
-        ([(b"= (damaged > 0)", b"= (damaged == 1)")], 12),
-        ([(b"(1 - bad) * outside * SLEWGUARD_OUTSIDE", b"outside * SLEWGUARD_OUTSIDE")], 12),
+        # Veto and confirm exchanged; comparisons widened, narrowed and left out, one after the other.
+        ([(b"veto * SLEWGUARD_VETO + confirm * SLEWGUARD_CONFIRM", b"veto * 1 + confirm * 2")], 11),
+        ([(b"below(maximum, weights->t_veto)", b"below(maximum, weights->t_veto + 1)")], 13),
+        ([(b"below(weights->t_confirm, maximum)", b"below(weights->t_confirm, maximum + 1)")], 13),
+        ([(b"below(looks, weights->first_look)", b"below(looks, weights->first_look + 1)")], 13),
+        ([(b"below(sequence->looks, 255)", b"1")], 13),
+        ([(b"usable * below(sequence->maximum, score)", b"below(sequence->maximum, score)")], 13),
+        ([(b"usable = 1 - below(0, reason)", b"usable = 1 - 0 * reason")], 13),
+        ([(b"below(features->valid, weights->min_valid)", b"below(features->valid, weights->min_valid + 1)")], 12),
+        ([(b"below(features->valid, weights->min_valid)", b"below(features->valid, weights->min_valid - 1)")], 12),
+        ([(b"below(features->trigger, weights->min_trigger)", b"below(features->trigger, -200)")], 12),
+        ([(b"below(weights->max_saturated, features->saturated)", b"below(4000, features->saturated)")], 12),
+        ([(b"bad = below(0, features->damaged)", b"bad = below(1, features->damaged)")], 12),
+        ([(b"(1 - bad) * (outside", b"(outside")], 12),
+        ([(b"(1 - outside) * unfamiliar", b"unfamiliar")], 12),
+        ([(b"below(weights->max_peak, features->peak)", b"0")], 12),
+        ([(b"below(weights->max_mean * features->valid, mean)", b"0")], 12),
+        ([(b"below(weights->max_bright, features->bright)", b"0")], 12),
+        ([(b"below(weights->max_marked, features->marked)", b"0")], 12),
     ],
 )
 def test_selftest_finds_a_changed_verdict_of_the_default_model(changes, check):
     assert (Verdict.CONFIRM, Verdict.VETO) == (1, 2)
-    files = generate_c(open_model("default"))
+    model = open_model("default")
+    familiar = Familiar(level=20, peak=(3, 126), mean=(1, 200), bright=(2, 3000), marked=(0, 3000))
+    files = generate_c(model.with_verdict(replace(model.verdict, familiar=familiar), {}))
     for was, becomes in changes:
         assert files["slewguard.c"].count(was) == 1
         files["slewguard.c"] = files["slewguard.c"].replace(was, becomes)
@@ -387,35 +397,44 @@ def test_selftest_of_the_default_model_holds_every_verdict():
     assert run_selftest(generate_c(model)).passed
 
 
-@given(st.integers(-128, 128), st.integers(-129, 127))
-def test_known_decisions_lie_on_every_edge_of_the_rule(t_veto, t_confirm):
-    rule = VerdictRule(min(t_veto, t_confirm + 1), t_confirm, min_valid=500, min_trigger=20, max_saturated=30)
-    rows = {tuple(row) for row in make_decisions(rule).tolist()}
-    bad = REASONS.index("bad_value")
+@given(st.integers(-128, 128), st.integers(-129, 127), st.integers(1, 255))
+def test_known_looks_lie_on_every_edge_of_the_rule(t_veto, t_confirm, first_look):
+    rule = VerdictRule(min(t_veto, t_confirm + 1), t_confirm, sequence=SequenceRule(first_look))
+    rows = {tuple(row[:4]): tuple(row[4:]) for row in make_looks(rule).tolist()}
     for score in (rule.t_veto - 1, rule.t_veto, rule.t_confirm, rule.t_confirm + 1):
         if -128 <= score <= 127:
             free = Verdict.VETO if score < rule.t_veto else Verdict.CONFIRM if score > t_confirm else Verdict.ABSTAIN
-            assert (score, 500, 20, 30, 0, free, 0) in rows
-            assert (score, 499, 20, 30, 0, Verdict.ABSTAIN, OUTSIDE) in rows
-            assert (score, 500, 19, 30, 0, Verdict.ABSTAIN, OUTSIDE) in rows
-            assert (score, 500, 20, 31, 0, Verdict.ABSTAIN, OUTSIDE) in rows
-            assert (score, 500, 20, 30, 1, Verdict.ABSTAIN, bad) in rows
+            assert rows[first_look - 1, -128, score, 0] == (free, first_look, score)
+            if first_look > 1:
+                early = Verdict.ABSTAIN if free == Verdict.VETO else free
+                assert rows[first_look - 2, -128, score, 0] == (early, first_look - 1, score)
+            assert rows[first_look - 1, -128, score, 6] == (Verdict.ABSTAIN, first_look - 1, -128)
+
+
+def test_known_reasons_have_each_limit_kept_and_missed_by_one():
+    familiar = Familiar(level=20, peak=(3, 90), mean=(5, 50), bright=(2, 300), marked=(1, 100))
+    rule = VerdictRule(-20, 20, min_valid=500, min_trigger=20, max_saturated=30, familiar=familiar)
+    reason = {tuple(row[:-1]): row[-1] for row in make_reasons(rule).tolist()}
+    kept = Features(500, 20, 30, 0, 90, 1562, 300, 100)
+    assert reason[kept] == 0
+    least = kept._replace(peak=3, total=157, bright=2, marked=1)
+    assert reason[least] == 0
+    for change in ({"valid": 499}, {"trigger": 19}, {"saturated": 31}):
+        assert reason[kept._replace(**change)] == OUTSIDE
+        assert reason[kept._replace(damaged=1, **change)] == BAD
+    for change in ({"peak": 91}, {"total": 1563}, {"bright": 301}, {"marked": 101}):
+        assert reason[kept._replace(**change)] == UNFAMILIAR
+    for change in ({"peak": 2}, {"total": 156}, {"bright": 1}, {"marked": 0}):
+        assert reason[least._replace(**change)] == UNFAMILIAR
 
 
 def test_header_is_for_cplusplus_too(model):
     text = generate_c(model)["slewguard.h"].decode()
     opened, closed = text.index('#ifdef __cplusplus\nextern "C" {\n#endif'), text.index("#ifdef __cplusplus\n}\n#endif")
     declared = [match.start() for match in re.finditer(r"^(?:extern const|\w+ slewguard_\w+\()", text, re.MULTILINE)]
-    assert len(declared) == 2 + 5 + len(model.layers)
+    assert len(declared) == 2 + 14 + len(model.layers)
     assert opened < min(declared)
     assert max(declared) < closed
-
-
-def test_tables_crc_is_that_of_the_bytes_in_memory(tmp_path, model):
-    compile_c(tmp_path, generate_c(model), (*NETWORK, *SELFTEST), "-O0", "-shared", "-fPIC", "-o", "selftest.so")
-    crc = ctypes.CDLL(str(tmp_path / "selftest.so")).slewguard_tables_crc
-    crc.restype = ctypes.c_uint32
-    assert crc() == tables_crc(model)
 
 
 def test_golden_crcs_are_those_of_the_outputs(model):
@@ -435,7 +454,7 @@ def test_objects_need_nothing_and_hold_no_writable_data(tmp_path, level):
     )
     for model in (random_model(0), random_model(0, columns_padded)):
         files = generate_c(model)
-        sources = (*NETWORK, *SELFTEST)
+        sources = (*NETWORK, *PLANES_SOURCES, *FLOAT, *SELFTEST)
         compile_c(tmp_path, files, sources, level, "-c")
         for source in sources:
             listing = subprocess.run(
@@ -450,8 +469,7 @@ def test_objects_need_nothing_and_hold_no_writable_data(tmp_path, level):
 
 def test_sizes_are_those_promised_for_the_plain_style(model):
     sizes = measure_sizes(model, ("-Os",))
-    tables = sum(layer.weights.size + 5 * layer.bias.size for layer in model.layers)
-    assert tables < sizes.const_bytes < tables + 600
+    assert len(Printer(model).blob.image) < sizes.const_bytes < len(Printer(model).blob.image) + 400
     assert sizes.code_bytes > 1000
     assert sizes.writable_bytes == 0
     assert sizes.code_bytes + sizes.const_bytes <= 14_000
@@ -466,10 +484,14 @@ def test_network_text_keeps_the_language_it_promises(model):
         assert text.endswith("}\n") or text.endswith("};\n") or text.endswith("#endif\n"), name
         assert max(map(len, text.splitlines())) <= 120, name
         code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-        assert not re.search(r"\b(float|double|long long|u?int64_t|malloc|goto|union)\b", code) or "main" in name
+        assert (
+            not re.search(r"\b(float|double|long long|u?int64_t|malloc|goto|union)\b", code)
+            or "main" in name
+            or "float" in name
+        )
         headers = re.findall(r"#include <(.*)>", code)
         assert set(headers) <= ({"stdio.h"} if "main" in name else {"stdint.h"})
-    network = re.sub(r"/\*.*?\*/", "", files["slewguard.c"].decode(), flags=re.DOTALL)
+    network = re.sub(r"/\*.*?\*/", "", files["slewguard_network.c"].decode(), flags=re.DOTALL)
     assert not re.search(r"\b(if|while|switch)\b", network)
 
 
