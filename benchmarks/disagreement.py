@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.benchmarks.provenance import machine
+from slewguard.benchmarks.provenance import PAGE, machine, put_table
 from slewguard.cli.engines import sample_planes
 from slewguard.export.backends import ARITHMETIC_OF, ENGINES
 from slewguard.export.conformance import adversarial_planes
@@ -122,14 +122,16 @@ def render(stored: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, store, render."""
+    """Measure, store, render, and put the table into the page on arithmetic."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", action="store_true", help="only render what is stored")
     arguments = parser.parse_args()
     if not arguments.table:
         with atomic_output(STORED) as beside:
             beside.write_text(json.dumps(measure(INPUTS), indent=1) + "\n", encoding="utf-8")
-    print(render(json.loads(STORED.read_text(encoding="utf-8"))))
+    table = render(json.loads(STORED.read_text(encoding="utf-8")))
+    put_table(PAGE, "disagreement", table)
+    print(table)
 
 
 if __name__ == "__main__":

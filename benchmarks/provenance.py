@@ -1,4 +1,4 @@
-"""On what a benchmark ran: the processor and the versions of the runtimes, no host and no path."""
+"""On what a benchmark ran (processor and versions, no host and no path), and putting its table into a page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from slewguard.subimages.atomic import atomic_output
+
+PAGE = Path(__file__).parent.parent / "docs" / "arithmetic.md"
 PACKAGES = ("slewguard", "numpy", "onnx", "onnxruntime", "tflite-runtime", "ai-edge-litert", "torch", "brevitas")
 
 
@@ -25,6 +28,16 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": found,
     }
+
+
+def put_table(page: Path, marker: str, table: str) -> None:
+    """Replace what stands between the two comments ``<!-- marker -->`` of a page; without the page, do nothing."""
+    if not page.is_file():
+        return
+    before, _, after = page.read_text(encoding="utf-8").split(f"<!-- {marker} -->")
+    with atomic_output(page) as beside:
+        text = f"{before}<!-- {marker} -->\n\n{table}\n\n<!-- {marker} -->{after}"
+        beside.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _processor() -> str:

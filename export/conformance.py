@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from slewguard.export.backends import Backend, Refusal, SequenceBackend, VerdictBackend
 from slewguard.export.execute import run_layers
 from slewguard.export.model import IntegerModel
-from slewguard.export.planes import N_PLANES, Q_MAX
-from slewguard.subimages.contract import SIDE
+from slewguard.export.planes import N_PLANES, Q_MAX, PlaneRule, make_planes
+from slewguard.subimages.contract import BACKGROUND, CENTRE, KNOWN_SOURCE, NO_DATA, SIDE, TRIGGER_PIXEL
 
 _CHUNK = 64
 LOOKS = 3
@@ -102,7 +102,7 @@ def conformance(
     model : IntegerModel
         The specification, which the numpy executor runs.
     planes : int8 array [N, 3, 56, 56]
-        Inputs, to which :func:`adversarial_planes` are added.
+        Inputs, to which :func:`adversarial_planes` and :func:`adversarial_alerts` are added.
     backends : sequence of (name, Backend or reason)
         As :func:`slewguard.export.backends.open_backends` gives it.
     progress : callable, optional
@@ -118,7 +118,7 @@ def conformance(
         else ConformanceRow(name, backend.version, ran=True)
         for name, backend in backends
     ]
-    planes = np.concatenate([planes, adversarial_planes(0, model.planes.level)])
+    planes = np.concatenate([planes, adversarial_planes(0, model.planes.level), adversarial_alerts(model.planes)])
     for start in range(0, len(planes), _CHUNK):
         part = planes[start : start + _CHUNK]
         expected = run_layers(model, part)
@@ -185,3 +185,35 @@ def adversarial_planes(seed: int, level: int = 16) -> NDArray[np.int8]:
     cases += [rng.integers(-Q_MAX, Q_MAX + 1, size=shape) for _ in range(4)]
     cases += [rng.choice([-Q_MAX, 0, Q_MAX], size=shape, p=[0.01, 0.98, 0.01]) for _ in range(2)]
     return np.array(cases, dtype=np.int8)
+
+
+def adversarial_alerts(rule: PlaneRule) -> NDArray[np.int8]:
+    """Planes of sub-images at the edges of the contract.
+
+    Parameters
+    ----------
+    rule : PlaneRule
+        How planes are made.
+
+    Returns
+    -------
+    int8 array [5, 3, 56, 56]
+        Each float32 on a step of the quantisation, next below and next above it; nothing but halves of a unit, which
+        are ties of the quantisation; the largest and the smallest float32 numbers; all masked but the pixel that
+        triggered; known sources everywhere and a catalogue number.
+    """
+    unit = np.float32(2**rule.snr_log2)
+    snr = np.zeros((5, SIDE, SIDE), dtype=np.float32)
+    mask = np.full(snr.shape, BACKGROUND, dtype=np.uint8)
+    steps = (np.arange(-Q_MAX - 1, Q_MAX + 1) + np.float32(0.5)) / unit
+    around = np.concatenate([np.nextafter(steps, np.float32(-np.inf)), steps, np.nextafter(steps, np.float32(np.inf))])
+    snr[0, 1:, 1:] = np.resize(around, (SIDE - 1, SIDE - 1))
+    snr[1, 1:, 1:] = np.resize(steps, (SIDE - 1, SIDE - 1))
+    edges = np.array([3.4e38, -3.4e38, 1e-45, -1e-45, -0.0, 1e30, -1e-30], dtype=np.float32)
+    snr[2, 1:, 1:] = np.resize(edges, (SIDE - 1, SIDE - 1))
+    mask[3] = NO_DATA
+    mask[4] = KNOWN_SOURCE
+    mask[:, CENTRE, CENTRE] = TRIGGER_PIXEL
+    snr[:, CENTRE, CENTRE] = 9
+    snr[mask == NO_DATA] = np.nan
+    return make_planes(snr, mask, np.array([-1, -1, -1, -1, 7], dtype=np.int32), rule)

@@ -141,6 +141,12 @@ class IntegerModel:
         content = json.dumps(_content(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(content.encode()).hexdigest()
 
+    @property
+    def origin(self) -> str:
+        """One line that says where a file comes from, for whoever opens it in a viewer such as Netron."""
+        what = "ordinary scales" if self.arithmetic != TIE_FREE else "power-of-two scales"
+        return f"slewguard {self.name}: integer network, {what}, {self.arithmetic}; model.json SHA-256 {self.sha256}"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IntegerModel) and self.sha256 == other.sha256
 

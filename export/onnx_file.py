@@ -66,9 +66,13 @@ def write_onnx(model: IntegerModel, *, tap: bool = False) -> bytes:
     proto = onnx.ModelProto(
         ir_version=IR_VERSION,
         producer_name=PRODUCER,
+        doc_string=model.origin,
         graph=_graph(model, tap),
         opset_import=[onnx.OperatorSetIdProto(domain="", version=OPSET)],
-        metadata_props=[onnx.StringStringEntryProto(key=METADATA_KEY, value=model.header_json())],
+        metadata_props=[
+            onnx.StringStringEntryProto(key="sha256", value=model.sha256),
+            onnx.StringStringEntryProto(key=METADATA_KEY, value=model.header_json()),
+        ],
     )
     return proto.SerializeToString(deterministic=True)
 

@@ -145,7 +145,7 @@ def write_tflite(model: IntegerModel, *, tap: bool = False) -> bytes:
         0: ("I", SCHEMA_VERSION),
         1: ("o", put_offsets(builder, code_tables)),
         2: ("o", put_offsets(builder, [subgraph])),
-        3: ("o", int(builder.CreateString("slewguard"))),
+        3: ("o", int(builder.CreateString(model.origin))),
         4: ("o", put_offsets(builder, buffer_tables)),
         6: ("o", put_offsets(builder, [metadata])),
     }

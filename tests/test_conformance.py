@@ -14,10 +14,11 @@ from slewguard.export.backends import (
     Refusal,
     open_backends,
 )
-from slewguard.export.conformance import SHIPPED, adversarial_planes, conformance
+from slewguard.export.conformance import SHIPPED, adversarial_alerts, adversarial_planes, conformance
 from slewguard.export.execute import run_layers
 from slewguard.export.flight import FLIGHT, LayerShape, random_model
 from slewguard.export.model import IntegerModel
+from slewguard.export.planes import PlaneRule
 from slewguard.subimages import BadInput, Verdict
 
 PACKAGES = {"ort": "onnxruntime", "tflite": "tflite_runtime", "litert": "ai_edge_litert"}
@@ -192,7 +193,7 @@ def test_each_way_to_be_wrong_is_counted():
     assert wrong_type.bytes_different == wrong_type.bytes_compared - report.n
     assert wrong_type.verdict_flips == 0
     assert (decides.bytes_different, decides.equal) == (0, False)
-    all_planes = np.concatenate([planes, adversarial_planes(0)])
+    all_planes = np.concatenate([planes, adversarial_planes(0), adversarial_alerts(model.planes)])
     score = NumpyBackend(model).score(all_planes)
     verdict, _ = model.verdict.verdicts(all_planes, score)
     # The looks of a sequence are judged by the specification's rule on its scores, which are right.
@@ -211,6 +212,19 @@ def test_adversarial_planes_hold_the_extremes():
     assert {(0, 0), (127, 127), (-127, -127), (0, 20), (-127, 127)} <= constants
     assert np.array_equal(planes, adversarial_planes(1, level=20))
     assert not np.array_equal(planes, adversarial_planes(2, level=20))
+
+
+@pytest.mark.parametrize("k", [0, 2, 6])
+def test_adversarial_alerts_stand_about_every_step(k):
+    planes = adversarial_alerts(PlaneRule(snr_log2=k))
+    assert set(planes[0, 0].ravel().tolist()) == set(range(-127, 128))
+    # Half up: with a half more, no tie is rounded down.
+    assert set(planes[1, 0, 1:, 1:].ravel().tolist()) >= set(range(-127, 128))
+    assert {-127, 0, 127} <= set(planes[2, 0].ravel().tolist())
+    assert (planes[3, 1] == 0).sum() == 1
+    assert planes[3, 0, 28, 28] == min(9 * 2**k, 127)
+    assert (planes[4, 2, 24:33, 24:33] == 16).any()
+    assert planes.shape == (5, 3, 56, 56)
 
 
 def test_flight_shape_covers_both_operators():

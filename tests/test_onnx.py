@@ -52,7 +52,9 @@ def test_file_passes_the_checker_and_names_its_parts():
     assert [o.name for o in proto.graph.output] == ["score"]
     assert [n.name for n in proto.graph.node if n.op_type == "Conv"] == [layer.name for layer in model.layers]
     assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N"
-    assert model.sha256 in proto.metadata_props[0].value
+    assert model.sha256 in proto.doc_string
+    assert proto.metadata_props[0].value == model.sha256
+    assert model.sha256 in proto.metadata_props[1].value
 
 
 @pytest.mark.parametrize("tap", [False, True])

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-from slewguard.benchmarks import disagreement
+from slewguard.benchmarks import conformance2000, disagreement, install_size
 from slewguard.benchmarks.default_model import RESULTS, render
+from slewguard.export.backends import ENGINES
 from slewguard.export.package import open_model
 
 README = Path(__file__).parent.parent / "README.md"
@@ -33,3 +34,22 @@ def test_page_holds_the_stored_disagreement_and_each_engine_equals_its_own_arith
         assert found["bytes"] > 10_000_000
         for row in found["rows"]:
             assert row["different"][row["arithmetic"]]["bytes"] == 0
+
+
+def test_every_engine_is_equal_on_2000_sub_images_and_every_planted_error_is_found():
+    stored = json.loads(conformance2000.STORED.read_text())
+    assert ARITHMETIC.read_text().split("<!-- conformance -->")[1].strip() == conformance2000.render(stored)
+    assert stored["model_sha256"] == open_model("default").sha256
+    assert stored["inputs"] > 2000
+    assert stored["ties"] > 0
+    assert {row["engine"] for row in stored["rows"]} == {*ENGINES, "torch", "c"}
+    for row in (*stored["rows"], *stored["rows_at_ties"]):
+        assert row["ran"]
+        assert row["bytes_different"] == row["verdict_flips"] == 0
+    assert all(all(found.values()) for found in stored["planted"].values())
+
+
+def test_core_installation_is_small_and_quickly_imported():
+    stored = json.loads((RESULTS / "install_size.json").read_text())
+    assert stored["megabytes"] < install_size.LIMIT_MB
+    assert stored["import_seconds"]["slewguard.export"] < 0.5
