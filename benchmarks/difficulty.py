@@ -275,9 +275,6 @@ _opened: dict[str, Any] = {}
 
 
 def _open(path: Path) -> None:
-    import torch
-
-    torch.set_num_threads(1)
     triggers = labelled(path)
     _opened.update(triggers=triggers, measured=measure(triggers))
 

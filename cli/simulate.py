@@ -55,6 +55,15 @@ class _Cluster(click.ParamType):
 @click.option("--config", "config_from", type=click.Path(path_type=Path), help="YAML; see --drop-config.")
 @click.option("--drop-config", is_flag=True, help="Print the commented configuration and stop.")
 @click.option("--out", type=click.Path(path_type=Path), help="HDF5 trigger set to write.")
+@click.option(
+    "--scorecard", is_flag=True, help="Compare the simulator with public facts instead; see docs/scorecard.md."
+)
+@click.option(
+    "--from",
+    "triggers_from",
+    type=click.Path(path_type=Path),
+    help="Campaign that --scorecard reads instead of simulating.",
+)
 @json_option
 @click.pass_context
 def command(
@@ -71,6 +80,8 @@ def command(
     config_from: Path | None,
     drop_config: bool,
     out: Path | None,
+    scorecard: bool,
+    triggers_from: Path | None,
     json_to: str | None,
 ) -> None:
     """Simulate mission days and write their alerts with labels and causes.
@@ -86,10 +97,22 @@ def command(
         _refuse(ctx, "--sbatch", "shard", "workers", "cluster", "json_to")
     if cluster:
         _refuse(ctx, "--cluster", "workers")
+    if scorecard:
+        _refuse(ctx, "--scorecard", "enrich", "shard", "join", "cluster", "sbatch", "drop_config", "out")
+    elif triggers_from:
+        raise click.UsageError("--from is for --scorecard.")
+    if triggers_from:
+        _refuse(ctx, "--from", "days", "workers")
     if drop_config:
         from slewguard.sim.config import drop_config as dropped
 
         click.echo(dropped(_config(config_from, enrich)), nl=False)
+        return
+    if scorecard:
+        from slewguard.cli.scorecard import show
+
+        config = _config(config_from, enrich)
+        show(config, seed=seed, days=days, workers=workers, triggers_from=triggers_from, json_to=json_to)
         return
     if out is None:
         raise click.UsageError("Missing option '--out'.")

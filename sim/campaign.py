@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from slewguard.sim.cluster import Runner, processes, versions
-from slewguard.sim.config import SimConfig
+from slewguard.sim.config import SimConfig, config_changes
 from slewguard.sim.shards import MADE_BY, WorkFolder, collect
 from slewguard.sim.timeline import EventId, alerts, events
 from slewguard.subimages.contract import TriggerSet
@@ -70,6 +70,7 @@ class Campaign:
         return {
             "made_by": MADE_BY,
             "version": version("slewguard"),
+            "config": config_changes(self.config),
             "config_sha256": self.config.digest(),
             "days": float(self.days),
             "seed": self.seed,

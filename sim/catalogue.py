@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.sim.config import Instrument
 from slewguard.sim.pointing import Pointing, to_sky_px, unit_vector
+from slewguard.sim.settings_instrument import Instrument
 from slewguard.sim.settings_orbit import Catalogue
 from slewguard.subimages.errors import BadInput
 
@@ -251,14 +251,12 @@ def sources_in_field(
 def draw_fluxes(rng: np.random.Generator, sources: FieldSources | SourceTable, settings: Catalogue) -> Float64:
     """Draw the true fluxes of sources during an event.
 
-    A source in outburst (with the probability of its share of time) has a soft flux that is log-uniform between the
-    catalogue's and the peak; every source scatters log-normally with its sigma. Both factors act on both bands
-    alike. Times are independent of each other: no source remembers its last event.
+    Every source scatters log-normally with its sigma, in both bands alike. Times are independent of each other: no
+    source remembers its last event. Outbursts are events of the time line.
 
     Parameters
     ----------
     rng : Generator
-        Three numbers per source are drawn, whatever the settings.
     sources : FieldSources or SourceTable
     settings : Catalogue
 
@@ -267,13 +265,8 @@ def draw_fluxes(rng: np.random.Generator, sources: FieldSources | SourceTable, s
     float64 array [n, 2]
         Soft and hard flux, Crab.
     """
-    n = len(sources)
-    scatter = rng.standard_normal(n) * sources.variability_dex * settings.variability
-    chance, height = rng.random((2, n))
-    bursting = chance < np.minimum(sources.outburst_share * settings.outbursts, 1.0)
-    soft = sources.flux_crab[:, 0]
-    gain = np.divide(sources.outburst_crab, soft, out=np.ones(n), where=bursting & (soft > 0.0))
-    fluxes: Float64 = sources.flux_crab * (gain**height * 10.0**scatter)[:, None]
+    scatter = rng.standard_normal(len(sources)) * sources.variability_dex * settings.variability
+    fluxes: Float64 = sources.flux_crab * (10.0**scatter)[:, None]
     return fluxes
 
 

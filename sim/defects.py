@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.sim.config import Defects
-from slewguard.sim.sky import log_uniform
+from slewguard.sim.keys import log_uniform
+from slewguard.sim.settings_detector import Defects
 
 Float64 = NDArray[np.float64]
 MODULE = (8, 4)
@@ -31,52 +31,60 @@ class Disturbance:
     ----------
     cause : str
         One of the causes of the trigger set.
+    spectrum : float64 array [atoms]
+        Weight of each energy interval: of the efficiency change, or of the rate (1 in all over the interval in which
+        the rate is given).
+    start_s, stop_s : float
+        When it acts, mission time.
     efficiency : float64 array [80, 80], optional
-        Relative change of the detected photons.
+        Relative change of the detected photons where the weight is 1.
     rate : float64 array [80, 80], optional
-        Extra counts/s, at the end of the event where it grows.
+        Extra counts/s where the weight is 1; at ``peak_s`` where it grows or decays.
     growth_s : float
-        e-folding time of the rate; infinite where it is steady.
-    counts : float64 array [80, 80], optional
-        Counts that arrive at one instant, already drawn.
-    at_s : float
-        That instant.
+        e-folding time with which the rate falls off away from ``peak_s``; infinite where it is steady.
+    peak_s : float
+    counts : float64 array [atoms, 80, 80], optional
+        Counts, already drawn, that arrive at ``start_s``.
     """
 
     cause: str
+    spectrum: Float64
+    start_s: float
+    stop_s: float
     efficiency: Float64 | None = None
     rate: Float64 | None = None
     growth_s: float = np.inf
+    peak_s: float = 0.0
     counts: Float64 | None = None
-    at_s: float = 0.0
 
-    def expected(self, photons: Float64, start_s: float, stop_s: float, end_s: float) -> Float64:
-        """Counts that this cause adds to an exposure on average, without those of ``arrived``.
+    def expected(self, photons: Float64, start_s: float, stop_s: float) -> Float64 | float:
+        """Counts that this cause adds to a stretch of time on average, without those that are already drawn.
 
         Parameters
         ----------
-        photons : array [80, 80]
-            Photons that the undisturbed plane would detect in the exposure.
+        photons : array [atoms, 80, 80]
+            Photons that the undisturbed plane would detect in that time.
         start_s, stop_s : float
-            The exposure.
-        end_s : float
-            End of the event, at which ``rate`` holds.
         """
-        extra = np.zeros_like(photons)
+        lo, hi = max(start_s, self.start_s), min(stop_s, self.stop_s)
+        if hi <= lo:
+            return 0.0
         if self.efficiency is not None:
-            extra += photons * self.efficiency
+            return photons * (self.spectrum[:, None, None] * self.efficiency) * ((hi - lo) / (stop_s - start_s))
         if self.rate is not None:
-            extra += self.rate * self._effective_s(start_s - end_s, stop_s - end_s)
-        return extra
+            return self.spectrum[:, None, None] * (self.rate * self.effective_s(lo, hi))
+        return 0.0
 
     def arrived(self, start_s: float, stop_s: float) -> Float64 | float:
-        """Counts, already drawn, that this cause adds to an exposure: ``counts`` or 0."""
-        return self.counts if self.counts is not None and start_s <= self.at_s < stop_s else 0.0
+        """Counts, already drawn, that this cause adds to a stretch of time: ``counts`` or 0."""
+        return self.counts if self.counts is not None and start_s <= self.start_s < stop_s else 0.0
 
-    def _effective_s(self, start_s: float, stop_s: float) -> float:
+    def effective_s(self, start_s: float, stop_s: float) -> float:
+        """Seconds at the full rate that are worth a stretch of time within which the disturbance acts."""
         if np.isinf(self.growth_s):
             return stop_s - start_s
-        return float(self.growth_s * (np.exp(stop_s / self.growth_s) - np.exp(start_s / self.growth_s)))
+        before, after = (abs(t - self.peak_s) / self.growth_s for t in (start_s, stop_s))
+        return float(self.growth_s * abs(np.exp(-before) - np.exp(-after)))
 
 
 @dataclass(frozen=True)
@@ -85,24 +93,52 @@ class Circumstances:
 
     defects: Defects
     pixels: int
+    atoms_kev: tuple[tuple[float, float], ...]
+    first_band: slice
+    """Atoms of the band in which amplitudes of noise are given."""
     quiet_rate: float
-    """Mean counts/s of a quiet pixel."""
-    length_s: float
-    short_s: float
+    """Mean counts/s of a quiet pixel in that band."""
+    quiet_total: float
+    """The same in all bands."""
+    start_s: float
+    stop_s: float
+    """When a detector episode acts."""
 
 
-def always(rng: np.random.Generator, about: Circumstances) -> list[Disturbance]:
-    """Scatter that is there at all times, under true sources as well: pixels, modules, a mild column."""
+def ever(rng: np.random.Generator, about: Circumstances) -> list[Disturbance]:
+    """Draw the scatter that is there at all times, under true sources as well: pixels, modules, a mild column."""
     n = about.pixels
-    pixel = np.maximum(rng.normal(0.0, log_uniform(rng, about.defects.pixel_scatter), (n, n)), -1.0)
-    module = _modules(rng, n, log_uniform(rng, about.defects.module_scatter))
+    pixel = np.maximum(rng.normal(0.0, log_uniform(rng, about.defects.ever_pixel_scatter), (n, n)), -1.0)
+    module = _modules(rng, n, log_uniform(rng, about.defects.ever_module_scatter))
     line = np.zeros((n, n))
-    _add_column(rng, line, log_uniform(rng, about.defects.mild_column))
+    _add_column(rng, line, log_uniform(rng, about.defects.ever_column))
+    slope = _fall(rng, about)
     return [
-        Disturbance("noisy_pixel", efficiency=pixel),
-        Disturbance("xrdpix", efficiency=module),
-        Disturbance("column", efficiency=line),
+        Disturbance(cause, slope, -np.inf, np.inf, efficiency=plane)
+        for cause, plane in (("noisy_pixel", pixel), ("xrdpix", module), ("column", line))
     ]
+
+
+def _fall(rng: np.random.Generator, about: Circumstances) -> Float64:
+    """Weights of an efficiency error: 1 in the lowest energy interval, less in each next one."""
+    weights: Float64 = rng.uniform(*about.defects.efficiency_fall) ** np.arange(len(about.atoms_kev))
+    return weights
+
+
+def _noise(rng: np.random.Generator, about: Circumstances) -> Float64:
+    """Weights of electronic noise that falls off exponentially with energy, 1 in all over the first band."""
+    fold = log_uniform(rng, about.defects.noise_fold_kev)
+    lo, hi = np.array(about.atoms_kev).T
+    weights = np.exp(-lo / fold) - np.exp(-hi / fold)
+    scaled: Float64 = weights / weights[about.first_band].sum()
+    return scaled
+
+
+def _flat(about: Circumstances) -> Float64:
+    """Weights of particles: flat in energy, 1 in all over all intervals."""
+    lo, hi = np.array(about.atoms_kev).T
+    weights: Float64 = (hi - lo) / (hi - lo).sum()
+    return weights
 
 
 def column(rng: np.random.Generator, about: Circumstances) -> Disturbance:
@@ -110,17 +146,17 @@ def column(rng: np.random.Generator, about: Circumstances) -> Disturbance:
     plane = np.zeros((about.pixels, about.pixels))
     for _ in range(int(rng.integers(1, 3))):
         _add_column(rng, plane, log_uniform(rng, about.defects.column_excess))
-    return Disturbance("column", efficiency=plane)
+    return _episode("column", _fall(rng, about), about, efficiency=plane)
 
 
 def xrdpix(rng: np.random.Generator, about: Circumstances) -> Disturbance:
     """Modules of unequal efficiency: all of them, or a few that are off by much."""
     n, excess = about.pixels, log_uniform(rng, about.defects.module_excess)
     if rng.random() < 0.5:
-        return Disturbance("xrdpix", efficiency=_modules(rng, n, excess))
+        return _episode("xrdpix", _fall(rng, about), about, efficiency=_modules(rng, n, excess))
     plane = _modules(rng, n, 3.0 * excess)
     few = rng.random((n // MODULE[0], n // MODULE[1])) < rng.integers(1, 9) / 200.0
-    return Disturbance("xrdpix", efficiency=plane * np.kron(few, np.ones(MODULE)))
+    return _episode("xrdpix", _fall(rng, about), about, efficiency=plane * np.kron(few, np.ones(MODULE)))
 
 
 def sector(rng: np.random.Generator, about: Circumstances) -> Disturbance:
@@ -130,7 +166,7 @@ def sector(rng: np.random.Generator, about: Circumstances) -> Disturbance:
     col = int(rng.integers(about.pixels // SECTOR[1])) * SECTOR[1]
     excess = log_uniform(rng, about.defects.sector_excess) * rng.choice([-1.0, 1.0])
     plane[row : row + SECTOR[0], col : col + SECTOR[1]] = excess
-    return Disturbance("sector", efficiency=plane)
+    return _episode("sector", _fall(rng, about), about, efficiency=plane)
 
 
 def heat_pipe(rng: np.random.Generator, about: Circumstances) -> Disturbance:
@@ -145,7 +181,7 @@ def heat_pipe(rng: np.random.Generator, about: Circumstances) -> Disturbance:
     if rng.random() < 0.5:
         plane = plane.T
     excess = log_uniform(rng, about.defects.heat_pipe_excess)
-    return Disturbance("heat_pipe", rate=plane * excess * about.quiet_rate)
+    return _episode("heat_pipe", _noise(rng, about), about, rate=plane * excess * about.quiet_rate)
 
 
 def hot_pixel(rng: np.random.Generator, about: Circumstances) -> Disturbance:
@@ -154,7 +190,7 @@ def hot_pixel(rng: np.random.Generator, about: Circumstances) -> Disturbance:
     for _ in range(int(rng.integers(1, 4))):
         row, col = rng.integers(about.pixels, size=2)
         plane[row, col] = log_uniform(rng, about.defects.hot_excess) * about.quiet_rate
-    return Disturbance("hot_pixel", rate=plane)
+    return _episode("hot_pixel", _noise(rng, about), about, rate=plane)
 
 
 def noisy_pixel(rng: np.random.Generator, about: Circumstances) -> Disturbance:
@@ -165,11 +201,21 @@ def noisy_pixel(rng: np.random.Generator, about: Circumstances) -> Disturbance:
     spread = log_uniform(rng, (2.0, 40.0))
     where = np.clip(np.rint(rng.uniform(0, n, 2) + rng.normal(0.0, spread, (count, 2))), 0, n - 1).astype(int)
     plane[where[:, 0], where[:, 1]] = log_uniform(rng, about.defects.noisy_excess) * rng.exponential(1.0, count)
-    return Disturbance("noisy_pixel", rate=plane * about.quiet_rate)
+    return _episode("noisy_pixel", _noise(rng, about), about, rate=plane * about.quiet_rate)
 
 
-def saa(rng: np.random.Generator, about: Circumstances) -> Disturbance:
-    """Particles at the edge of the South Atlantic Anomaly: a growing rate, shielded unevenly by the side walls."""
+def saa(rng: np.random.Generator, about: Circumstances, edge_s: float, entry: bool) -> Disturbance:
+    """Particles at the edge of a passage through the South Atlantic Anomaly, shielded unevenly by the side walls.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+    about : Circumstances
+    edge_s : float
+        Time of entry or exit.
+    entry : bool
+        True: the rate grows until then; False: it decays from then on.
+    """
     n = about.pixels
     angle = rng.uniform(0.0, 2.0 * np.pi)
     u = (np.arange(n) + 0.5) / n - 0.5
@@ -178,13 +224,15 @@ def saa(rng: np.random.Generator, about: Circumstances) -> Disturbance:
     wall = np.exp(-depth / log_uniform(rng, (0.02, 0.5)))
     ring = np.exp(-np.minimum.outer(0.5 - np.abs(u), 0.5 - np.abs(u)) / log_uniform(rng, (0.02, 0.3)))
     shape = 1.0 + rng.uniform(0.0, 3.0) * wall + rng.uniform(0.0, 1.5) * ring
-    level = log_uniform(rng, about.defects.saa_rate) * about.quiet_rate
-    return Disturbance("saa", rate=level * shape / shape.mean(), growth_s=log_uniform(rng, about.defects.saa_growth_s))
+    rate = log_uniform(rng, about.defects.saa_rate) * about.quiet_total * shape / shape.mean()
+    growth = log_uniform(rng, about.defects.saa_growth_s)
+    start, stop = (edge_s - 5.0 * growth, edge_s) if entry else (edge_s, edge_s + 5.0 * growth)
+    return Disturbance("saa", _flat(about), start, stop, rate=rate, growth_s=growth, peak_s=edge_s)
 
 
 def particle_shower(rng: np.random.Generator, about: Circumstances) -> Disturbance:
     """Counts of one shower or track inside a moment: a line or a spot on the plane."""
-    n = about.pixels
+    n, atoms = about.pixels, len(about.atoms_kev)
     total = int(log_uniform(rng, about.defects.shower_counts))
     centre, angle = rng.uniform(0, n, 2), rng.uniform(0.0, np.pi)
     length, width = log_uniform(rng, (1.0, 40.0)), log_uniform(rng, (0.5, 4.0))
@@ -192,15 +240,27 @@ def particle_shower(rng: np.random.Generator, about: Circumstances) -> Disturban
     row = np.rint(centre[0] + along * np.sin(angle) + across * np.cos(angle)).astype(int)
     col = np.rint(centre[1] + along * np.cos(angle) - across * np.sin(angle)).astype(int)
     inside = (row >= 0) & (row < n) & (col >= 0) & (col < n)
-    counts = np.bincount(row[inside] * n + col[inside], minlength=n * n).reshape(n, n).astype(np.float64)
-    at = about.length_s - about.short_s * rng.uniform(0.0, 2.0)
-    return Disturbance("particle_shower", counts=counts, at_s=min(at, about.length_s - 1e-3))
+    atom = rng.choice(atoms, size=total, p=_flat(about))
+    cell = (atom * n * n + row * n + col)[inside]
+    counts = np.bincount(cell, minlength=atoms * n * n).reshape(atoms, n, n).astype(np.float64)
+    return Disturbance("particle_shower", _flat(about), about.start_s, about.start_s + 0.01, counts=counts)
 
 
 DETECTOR_CAUSES: Mapping[str, Callable[[np.random.Generator, Circumstances], Disturbance]] = {
-    f.__name__: f for f in (column, xrdpix, sector, heat_pipe, hot_pixel, noisy_pixel, saa, particle_shower)
+    f.__name__: f for f in (column, xrdpix, sector, heat_pipe, hot_pixel, noisy_pixel, particle_shower)
 }
-"""Causes that need nothing of the sky."""
+"""Causes that need nothing of the sky and the orbit."""
+
+
+def _episode(
+    cause: str,
+    spectrum: Float64,
+    about: Circumstances,
+    *,
+    efficiency: Float64 | None = None,
+    rate: Float64 | None = None,
+) -> Disturbance:
+    return Disturbance(cause, spectrum, about.start_s, about.stop_s, efficiency=efficiency, rate=rate)
 
 
 def _modules(rng: np.random.Generator, pixels: int, sigma: float) -> Float64:

@@ -76,6 +76,8 @@ class Imager:
         The searched field.
     response : float32 array [199, 199]
         A: balanced counts per count of a fully lit pixel.
+    gain : float32 array [199, 199]
+        1 + B.
     """
 
     def __init__(self, tel: Telescope, min_coding: float) -> None:
@@ -94,7 +96,7 @@ class Imager:
         shaded = np.where(self.valid, lit - m_one, 1.0)
         self._balance = b = np.where(self.valid, m_one / shaded, 0.0)
         self.response: Float32 = np.where(self.valid, (1.0 + b) * q_one - b * m_one, 1.0).astype(np.float32)
-        self._gain = (1.0 + b).astype(np.float32)
+        self.gain: Float32 = (1.0 + b).astype(np.float32)
         # One count is the smallest variance that means anything; it only binds where nothing was detected.
         self._floor = (1.0 / (1.0 + b) ** 2).astype(np.float32)
         self._share = np.where(self.valid, b / (1.0 + b), np.nan).astype(np.float32)
@@ -159,7 +161,7 @@ class Imager:
             np.maximum(v, self._floor, out=f)
             np.sqrt(f, out=out)
             np.divide(s, out, out=out)
-        return SkyMap(snr, excess, floored, self._gain)
+        return SkyMap(snr, excess, floored, self.gain)
 
     def sky_maps(self, counts: NDArray[Any], model: NDArray[Any]) -> SkyMap:
         """Deconvolve counts less a model of any shape, with the full variance of the counts.

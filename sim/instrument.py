@@ -56,7 +56,7 @@ class Telescope:
     transmission : float64 array [120, 120]
         Mask rebinned to the detector pitch: share of each bin that is open on axis.
     efficiency : float64 array [80, 80]
-        Detection efficiency of every pixel: that of the configuration times the map where one is given.
+        Relative efficiency of every pixel: the map where one is given, else 1.
     diffuse : float64 array [80, 80]
         Isotropic sky: cm2 sr seen by each pixel through the holes.
     diffuse_outline : float64 array [80, 80]
@@ -67,9 +67,7 @@ class Telescope:
         g = geometry
         self.geometry = g
         self.pattern = pattern
-        self.efficiency = np.full((g.pixels, g.pixels), g.efficiency)
-        if efficiency is not None:
-            self.efficiency *= efficiency
+        self.efficiency = np.ones((g.pixels, g.pixels)) if efficiency is None else efficiency
         self._open = _cells_and_walls(pattern, bars=g.hole_to_cell < 1.0)
         bins = np.arange(g.mask_bins) * g.pitch_mm
         along = overlap(bins, bins + g.pitch_mm, self._edges(0.0))

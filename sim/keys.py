@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Mark = Literal["published", "computed", "assumed"]
@@ -32,3 +33,8 @@ class Section(BaseModel):
     """A section of the configuration; frozen, refuses unknown keys, NaN and infinities."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def log_uniform(rng: np.random.Generator, ends: tuple[float, float]) -> float:
+    """Draw from a log-uniform distribution."""
+    return float(np.exp(rng.uniform(np.log(ends[0]), np.log(ends[1]))))

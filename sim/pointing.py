@@ -19,8 +19,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from slewguard.sim.config import Instrument
 from slewguard.sim.orbit import earth_direction, sun_direction
+from slewguard.sim.settings_instrument import Instrument
 from slewguard.sim.settings_orbit import Orbit, Plan
 
 Float64 = NDArray[np.float64]

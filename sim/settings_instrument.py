@@ -8,7 +8,7 @@ from slewguard.sim.keys import Section, key
 
 
 class Instrument(Section):
-    """Telescope geometry, detector response and the formula of the sky map."""
+    """Telescope geometry, efficiency of the pixels and the formula of the sky map."""
 
     pixels: int = key(80, "detector pixels per side", "published", "arXiv:1406.7759", ge=40, multiple_of=40)
     pitch_mm: float = key(
@@ -63,7 +63,6 @@ class Instrument(Section):
         ge=0,
         le=5,
     )
-    efficiency: float = key(1.0, "detection efficiency in the band", "assumed", "ideal response", gt=0, le=1)
     efficiency_map_path: str | None = key(
         None,
         "relative efficiency of every pixel, 0 to 2, instead of 1: FITS image, .npy or text; rows along z",

@@ -97,6 +97,3 @@ class Catalogue(Section):
     variability: float = key(
         1.0, "factor on the scatter of every source's flux from event to event", "assumed", "none", ge=0, le=5
     )
-    outbursts: float = key(
-        1.0, "factor on the share of time for which a transient is in outburst", "assumed", "none", ge=0, le=5
-    )

@@ -191,6 +191,23 @@ class Bursts(Section):
     outburst_max_crab: float = key(12.0, "brightest outburst, Crab over all bands", "assumed", "Sco X-1", gt=0)
     outburst_s: LogRange = key((3e3, 3e5), "duration of a long outburst, log-uniform, s", "assumed", "none")
 
+    near_known_share: float = key(
+        0.35,
+        "share of new Galactic sources placed 2 to 10 sky pixels from a known one (they cluster in the plane)",
+        "assumed",
+        "none",
+        ge=0,
+        le=1,
+    )
+    disturbed_share: float = key(
+        0.4,
+        "share of true events on a disturbed detector or background; above nature, so that it is met often enough",
+        "assumed",
+        "none",
+        ge=0,
+        le=1,
+    )
+
     @property
     def faint_share(self) -> float:
         """Share of the population below its catalogue flux: it follows from slope and depth, 1 - depth^slope."""

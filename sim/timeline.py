@@ -1,8 +1,8 @@
 """The mission time line: a Poisson process of events per cause, and the labelled alerts of one event.
 
-Only events are simulated. The quiet exposures between them are skipped: the maximum of a blank sky map stays below
-the threshold, and with the scatter and the catalogue errors that are always there 1 of 5,500 quiet long windows
-alerted, so that at 95 % at most 0.11 % do (docs/simulation.md).
+Only exposures in which an event could alert are simulated (:mod:`slewguard.sim.skip`);
+:mod:`slewguard.sim.cadence` leaves none out. An event is drawn whole from its own counter-based generator, so it is
+the same in any shard and any order.
 """
 
 from __future__ import annotations
@@ -12,19 +12,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from slewguard.sim.config import SimConfig
-from slewguard.sim.events import Event, Exposure, draw_event, expose
-from slewguard.sim.imaging import Imager, SkyMap, imager
-from slewguard.sim.sky import crab_flux
-from slewguard.sim.trigger import Peak, cut_sub_image, find_alert, sub_pixel
-from slewguard.subimages.contract import FALSE, TRUE, UNCLEAR, SubImage
+from slewguard.sim.countrate import tick_of
+from slewguard.sim.exposures import LightCurve4, Window, image_windows
+from slewguard.sim.mission import Mission, mission
+from slewguard.sim.onboard import Alert, count_rates, observe
+from slewguard.sim.pointing import Pointing, to_world
+from slewguard.sim.population import draw_truth
+from slewguard.sim.scene import Scene, Truth, build_scene
+from slewguard.sim.settings_trigger import TICK_S
+from slewguard.sim.skip import worth_imaging
+from slewguard.sim.trigger import cut_sub_image, r90_arcmin
+from slewguard.subimages.contract import SubImage
 
-Float64 = NDArray[np.float64]
 MAX_EVENTS_PER_DAY = 1 << 20
-_TRUTH_PX = 2.5
-"""An alert this near to a source is that source's (more than the PSF's half width, 1.5 sky pixels)."""
+_SHORT_LIVED_S = 300.0
+_CRT_SPAN_S = 160.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class EventId:
 def events(config: SimConfig, days: float, seed: int) -> Iterator[EventId]:
     """Yield the events of a time line in order of day; within a day in random order of cause."""
     for day in range(int(np.ceil(days))):
-        rng = _generator(seed, day * MAX_EVENTS_PER_DAY + MAX_EVENTS_PER_DAY - 1)
+        rng = generator(seed, day * MAX_EVENTS_PER_DAY + MAX_EVENTS_PER_DAY - 1)
         share = min(days - day, 1.0)
         causes = [
             cause for cause, rate in config.rates.per_day().items() for _ in range(int(rng.poisson(rate * share)))
@@ -53,8 +57,18 @@ def events(config: SimConfig, days: float, seed: int) -> Iterator[EventId]:
             yield EventId(day, number, causes[i])
 
 
-def alerts(config: SimConfig, seed: int, event_id: EventId) -> list[SubImage]:
-    """Simulate one event and return its alerts, labelled by the truth, in order of time.
+@dataclass(frozen=True)
+class Simulated:
+    """One event as it was simulated, with everything that led to its alerts."""
+
+    event_id: EventId
+    truth: Truth
+    scene: Scene
+    alerts: list[Alert]
+
+
+def simulate_event(config: SimConfig, seed: int, event_id: EventId, *, skip: bool = True) -> Simulated | None:
+    """Simulate one event, or return None where it cannot be seen at all.
 
     Parameters
     ----------
@@ -62,114 +76,105 @@ def alerts(config: SimConfig, seed: int, event_id: EventId) -> list[SubImage]:
     seed : int
         Seed of the whole time line; the event's generator is keyed by it and the event's number.
     event_id : EventId
+    skip : bool
+        Leave out exposures that cannot alert.
+    """
+    rng = generator(seed, event_id.sequence)
+    flight = mission(config, seed)
+    truth = draw_truth(rng, flight, event_id.cause, event_id.sequence, event_id.day)
+    if truth is None:
+        return None
+    pointing = flight.pointing(truth.start_s)
+    scene = build_scene(rng, flight, pointing, [truth], truth.start_s)
+    last = truth.start_s + 2.0 * config.trigger.window_s(config.trigger.image_scales - 1) + config.trigger.sequence_s
+    windows = image_windows(config.trigger, truth.start_s, min(truth.stop_s, last))
+    windows = awake(flight, pointing, windows)
+    curves: list[LightCurve4] = []
+    asked: list[Window] = []
+    for start, stop in _count_rate_spans(flight, pointing, truth):
+        curve, found = count_rates(rng, scene, start, stop)
+        curves.append(curve)
+        asked += found
+    if skip:
+        windows = worth_imaging(scene, windows)
+    return Simulated(event_id, truth, scene, observe(rng, scene, windows + asked, tuple(curves)))
+
+
+def alerts(config: SimConfig, seed: int, event_id: EventId) -> list[SubImage]:
+    """Simulate one event and return its alerts, labelled by the truth, in order of time.
 
     Returns
     -------
     list of SubImage
         With every column of the trigger set in ``meta``.
     """
-    rng = _generator(seed, event_id.sequence)
-    event = draw_event(rng, config, event_id.cause)
-    return search(event, expose(rng, event, config), event_id.sequence, config)
+    simulated = simulate_event(config, seed, event_id)
+    return [] if simulated is None else sub_images(simulated)
 
 
-def search(event: Event, exposures: Sequence[Exposure], sequence: int, config: SimConfig) -> list[SubImage]:
-    """Run the trigger on the exposures of an event and return its alerts, as :func:`alerts` does."""
-    mask_imager = imager(config.instrument, event.mask_seed, config.trigger.min_coding)
-    found = []
-    for exposure in exposures:
-        seconds = exposure.stop_s - exposure.start_s
-        per_crab = crab_flux(*config.trigger.band_kev) * config.instrument.efficiency * seconds
-        area = np.array([event.telescope.projected_area(s.catalogue_y, s.catalogue_z) for s in event.known])
-        listed = area.reshape(-1) * per_crab * np.array([s.catalogue_flux for s in event.known])
-        _, amplitudes = mask_imager.fit(
-            exposure.counts, event.catalogue_shadows, listed * config.trigger.max_flux_ratio
-        )
-        amplitudes = amplitudes * event.subtraction
-        sources = np.tensordot(amplitudes, event.catalogue_shadows, axes=1)
-        flat = mask_imager.flattened(exposure.counts - sources)
-        sky = mask_imager.sky_map(exposure.counts, exposure.counts - flat)
-        peak = find_alert(sky, mask_imager, event.known, listed, event.criteria, config.trigger)
-        if peak is None:
-            continue
-        label, cause = judge(event, exposure, amplitudes, peak, sky, mask_imager, config.trigger.alert_threshold)
-        image, mask = cut_sub_image(sky.snr, peak, event.known)
-        y, z = sub_pixel(sky.snr, peak.row, peak.column)
-        meta: dict[str, Any] = {
-            "label": label,
-            "cause": cause.encode("ascii"),
-            "sequence": sequence,
-            "catalogue_id": peak.catalogue_id,
-            "peak_snr": peak.snr,
-            "second_peak": peak.second,
-            "window_s": seconds,
-            "band_lo_kev": config.trigger.band_kev[0],
-            "band_hi_kev": config.trigger.band_kev[1],
-            "sky_y": y,
-            "sky_z": z,
-            "trigger": b"IMT",
-        }
-        found.append(SubImage(image, mask, peak.catalogue_id, meta))
-    return found
+def sub_images(simulated: Simulated) -> list[SubImage]:
+    """Cut the sub-images of an event's alerts, in order of time."""
+    return [as_sub_image(simulated.scene, alert, simulated.event_id.sequence) for alert in simulated.alerts]
 
 
-def judge(
-    event: Event,
-    exposure: Exposure,
-    amplitudes: Float64,
-    peak: Peak,
-    sky: SkyMap,
-    mask_imager: Imager,
-    threshold: float,
-) -> tuple[int, str]:
-    """Label an alert by what made it.
-
-    S at the peak is linear in the counts, so every part of the scene has its share of it. An alert near a new or
-    flaring source is true where the source makes at least half of the peak and artefacts less than half; unclear
-    where both do, where neither does, or where an artefact (a quarter or more) lifted a source that would have
-    stayed below the threshold. Any other alert is false,
-    and its cause is the artefact with the largest share (*statistical* where none makes a quarter).
-
-    Returns
-    -------
-    label, cause
-    """
-    weights = mask_imager.weights(peak.row, peak.column)
-    height = float(sky.balanced[peak.row, peak.column])
-
-    def share(plane: Float64) -> float:
-        return float(np.sum(weights * mask_imager.flattened(plane))) / height
-
-    shares: dict[str, float] = {}
-    for cause, plane in exposure.artefacts:
-        shares[cause] = shares.get(cause, 0.0) + share(plane)
-    left = [
-        share(true * seen_s - a * listed)
-        for true, seen_s, a, listed in zip(
-            event.true_shadows, exposure.known_s, amplitudes, event.catalogue_shadows, strict=True
-        )
-    ]
-    if left:
-        worst = int(np.argmax(left))
-        source = event.known[worst]
-        distance = np.hypot(source.z - peak.row, source.y - peak.column)
-        name = "residual" if distance < 12.0 else "coding_noise"
-        shares["attitude" if event.cause == "attitude" else name] = sum(left)
-    artefact = max(shares, key=lambda cause: shares[cause])
-    new = event.new
-    if new is not None:
-        signal = share(exposure.signal)
-        if np.hypot(new.z - peak.row, new.y - peak.column) <= _TRUTH_PX:
-            lifted = shares[artefact] >= 0.25 and signal * peak.snr < threshold
-            if signal >= 0.5 and shares[artefact] < 0.5 and not lifted:
-                return TRUE, new.cause
-            if signal >= 0.5 or shares[artefact] < 0.5:
-                return UNCLEAR, "unclear"
-        elif signal > shares[artefact]:
-            # A side lobe of a true source: nothing shines where the alert points.
-            return FALSE, "coding_noise"
-    return FALSE, artefact if shares[artefact] >= 0.25 else "statistical"
+def as_sub_image(scene: Scene, alert: Alert, sequence: int) -> SubImage:
+    """Cut an alert's sub-image and fill the columns of the trigger set."""
+    config, peak, window = scene.mission.config, alert.peak, alert.window
+    image, mask = cut_sub_image(alert.snr, peak, scene.sources, alert.seen)
+    y, z = alert.position
+    ra, dec = to_world(scene.pointing.attitude, y, z, config.instrument)
+    lo, hi = config.trigger.bands_kev[window.band]
+    meta: dict[str, Any] = {
+        "label": alert.truth.label,
+        "cause": alert.truth.cause.encode("ascii"),
+        "sequence": sequence,
+        "catalogue_id": peak.catalogue_id,
+        "peak_snr": peak.snr,
+        "second_peak": peak.second,
+        "window_s": window.seconds,
+        "band_lo_kev": lo,
+        "band_hi_kev": hi,
+        "sky_y": y,
+        "sky_z": z,
+        "trigger": window.kind.encode("ascii"),
+        "time_s": window.stop * TICK_S,
+        "ra_deg": float(ra),
+        "dec_deg": float(dec),
+        "r90_arcmin": r90_arcmin(peak.snr, config.instrument),
+        "map_std": peak.map_std,
+        "slew": int(peak.snr >= config.trigger.slew_threshold),
+    }
+    return SubImage(image, mask, peak.catalogue_id, meta)
 
 
-def _generator(seed: int, counter: int) -> np.random.Generator:
+def awake(flight: Mission, pointing: Pointing, windows: Sequence[Window]) -> list[Window]:
+    """Windows through which the trigger runs: within one pointing and outside the SAA."""
+    if not windows:
+        return []
+    first, last = min(w.start for w in windows) * TICK_S, max(w.stop for w in windows) * TICK_S
+    asleep = flight.saa_passages(first, last)
+    asleep += [(-np.inf, pointing.start_s), (pointing.stop_s, np.inf)]
+    return [w for w in windows if not any(a < w.stop * TICK_S and b > w.start * TICK_S for a, b in asleep)]
+
+
+def _count_rate_spans(flight: Mission, pointing: Pointing, truth: Truth) -> list[tuple[int, int]]:
+    """Stretch of time (ticks) in which the count rates could ask for an image: about the start of what is sudden."""
+    trigger = flight.config.trigger
+    shower = any(d.counts is not None for d in truth.disturbances)
+    sudden = truth.new is not None and truth.stop_s - truth.start_s < _SHORT_LIVED_S
+    if not (sudden or shower) or trigger.crt_scales == 0:
+        return []
+    before = trigger.crt_background_s + trigger.crt_gap_s + trigger.short_window_s
+    first = truth.start_s - before
+    last = min(truth.stop_s, truth.start_s + _CRT_SPAN_S) + 2.0 * trigger.short_window_s
+    # What of it lies in the same pointing and between the same two SAA passages as the start.
+    first, last = max(first, pointing.start_s), min(last, pointing.stop_s)
+    for entry, leaving in flight.saa_passages(first, last):
+        first = max(first, leaving) if leaving <= truth.start_s else first
+        last = min(last, entry) if entry >= truth.start_s else last
+    return [(tick_of(first) + 1, tick_of(last))] if last - first > trigger.crt_background_s + trigger.crt_gap_s else []
+
+
+def generator(seed: int, counter: int) -> np.random.Generator:
+    """Random numbers of one event: counter-based, keyed by the time line's seed and the event's number."""
     return np.random.Generator(np.random.Philox(key=np.array([seed, counter], dtype=np.uint64)))

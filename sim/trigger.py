@@ -6,17 +6,19 @@ peak well above the second outside known sources. Their values are unpublished a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.sim.config import Trigger
 from slewguard.sim.imaging import Imager, SkyMap
-from slewguard.sim.sky import KnownSource
+from slewguard.sim.settings_instrument import Instrument
+from slewguard.sim.settings_trigger import Trigger
+from slewguard.sim.sources import Sources
 from slewguard.subimages.contract import BACKGROUND, CENTRE, KNOWN_SOURCE, NO_DATA, SIDE, TRIGGER_PIXEL
+
+Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Peak:
 def find_alert(
     sky: SkyMap,
     imager: Imager,
-    known: Sequence[KnownSource],
+    sources: Sources,
+    seen: NDArray[np.bool_],
     fully_lit: NDArray[np.float64],
     criteria: Criteria,
     config: Trigger,
@@ -66,52 +69,55 @@ def find_alert(
     Parameters
     ----------
     sky : SkyMap
+        One exposure.
     imager : Imager
-    known : sequence of KnownSource
-        Catalogue sources, already subtracted.
+    sources : Sources
+        Known sources, already subtracted.
+    seen : bool array [n]
+        Which of them are not behind the Earth throughout.
     fully_lit : float array [n]
         Counts of a fully lit pixel that each source's catalogue flux gives in this exposure.
     criteria : Criteria
     config : Trigger
     """
-    allowed = np.where(imager.valid, sky.snr, -np.inf)
-    for source, counts in zip(known, fully_lit, strict=True):
-        if criteria.exclusion_px < 0:
-            break
-        row, col = round(source.catalogue_z), round(source.catalogue_y)
-        core = _disc(row, col, config.association_px, allowed.shape)
-        if not len(core[0]):
-            continue
+    snr = sky.snr
+    if np.nanmax(snr, initial=-np.inf) < config.alert_threshold:
+        return None
+    allowed = np.where(imager.valid, snr, -np.inf)
+    rows, cols = np.rint(sources.catalogue_z).astype(int), np.rint(sources.catalogue_y).astype(int)
+    here = np.flatnonzero(seen & (rows >= 0) & (rows < len(snr)) & (cols >= 0) & (cols < len(snr)))
+    for i in here if criteria.exclusion_px >= 0 else []:
+        core = _disc(rows[i], cols[i], config.association_px, allowed.shape)
         highest = int(np.argmax(allowed[core]))
         at = core[0][highest], core[1][highest]
-        excess = sky.balanced[at] / imager.response[at]
-        if excess < config.outburst_excess * counts:
-            allowed[_disc(row, col, criteria.exclusion_px, allowed.shape)] = -np.inf
-    row, col = _highest(allowed, sky.snr, config.alert_threshold)
-    snr = float(allowed[row, col])
-    if snr < config.alert_threshold:
+        excess = sky.excess[at] * sky.gain[at] / imager.response[at]
+        if excess < config.outburst_excess * fully_lit[i]:
+            allowed[_disc(rows[i], cols[i], criteria.exclusion_px, allowed.shape)] = -np.inf
+    row, col = _highest(allowed, snr, config.alert_threshold)
+    top = float(allowed[row, col])
+    if top < config.alert_threshold:
         return None
     hidden = _disc(row, col, config.second_peak_px, allowed.shape)
     elsewhere = imager.valid.copy()
     elsewhere[hidden] = False
-    map_std = float(sky.snr[elsewhere].std())
-    if snr < config.alert_threshold * min(max(map_std, 1.0), criteria.adaptive_cap):
+    map_std = float(snr[elsewhere].std())
+    if top < config.alert_threshold * min(max(map_std, 1.0), criteria.adaptive_cap):
         return None
-    for source in known:
-        allowed[_disc(round(source.catalogue_z), round(source.catalogue_y), 3.0, allowed.shape)] = -np.inf
+    for i in here:
+        allowed[_disc(rows[i], cols[i], 3.0, allowed.shape)] = -np.inf
     allowed[hidden] = -np.inf
     second = float(allowed.max())
-    if second > criteria.second_peak_ratio * snr:
+    if second > criteria.second_peak_ratio * top:
         return None
-    distance = [np.hypot(s.catalogue_z - row, s.catalogue_y - col) for s in known]
-    nearest = int(np.argmin(distance)) if distance else -1
-    associated = nearest >= 0 and distance[nearest] <= config.association_px
-    return Peak(row, col, snr, second, map_std, known[nearest].number if associated else -1)
+    distance = np.hypot(sources.catalogue_z[here] - row, sources.catalogue_y[here] - col)
+    near = bool(len(here)) and float(distance.min()) <= config.association_px
+    number = int(sources.number[here[int(np.argmin(distance))]]) if near else -1
+    return Peak(row, col, top, second, map_std, number)
 
 
 def cut_sub_image(
-    snr: NDArray[np.float32], peak: Peak, known: Sequence[KnownSource]
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    snr: Float32, peak: Peak, sources: Sources, seen: NDArray[np.bool_]
+) -> tuple[Float32, NDArray[np.uint8]]:
     """Cut the 56x56 SNR and mask around an alert; [28, 28] is the peak pixel.
 
     Returns
@@ -119,7 +125,7 @@ def cut_sub_image(
     snr : float32 array [56, 56]
         NaN outside the map.
     mask : uint8 array [56, 56]
-        Codes of :mod:`slewguard.subimages.contract`.
+        Codes of :mod:`slewguard.subimages.contract`; sources behind the Earth are not marked.
     """
     image = np.full((SIDE, SIDE), np.nan, dtype=np.float32)
     top, left = peak.row - CENTRE, peak.column - CENTRE
@@ -127,8 +133,8 @@ def cut_sub_image(
     cols = slice(max(left, 0), min(left + SIDE, snr.shape[1]))
     image[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left] = snr[rows, cols]
     mask = np.where(np.isnan(image), NO_DATA, BACKGROUND).astype(np.uint8)
-    for source in known:
-        row, col = round(source.catalogue_z) - top, round(source.catalogue_y) - left
+    for y, z in zip(sources.catalogue_y[seen], sources.catalogue_z[seen], strict=True):
+        row, col = round(float(z)) - top, round(float(y)) - left
         if 0 <= row < SIDE and 0 <= col < SIDE and mask[row, col] == BACKGROUND:
             mask[row, col] = KNOWN_SOURCE
     mask[CENTRE, CENTRE] = TRIGGER_PIXEL
@@ -156,6 +162,16 @@ def sub_pixel(snr: NDArray[np.float32], row: int, column: int) -> tuple[float, f
     dy = offset(logarithm(row, column - 1), logarithm(row, column + 1))
     dz = offset(logarithm(row - 1, column), logarithm(row + 1, column))
     return column + dy, row + dz
+
+
+def r90_arcmin(snr: float, instrument: Instrument) -> float:
+    """Radius of the 90 % error circle without the systematic part, arcmin (Goldwurm & Gros 2023).
+
+    sqrt(ln 10 d (m - d / 3)) / (H SNR) with pitch d, mask cell m and distance H: 77 arcmin / SNR, as in the notices.
+    """
+    d, m = instrument.pitch_mm, instrument.mask_cell_mm
+    radians = np.sqrt(np.log(10.0) * d * (m - d / 3.0)) / (instrument.distance_mm * snr)
+    return float(np.degrees(radians) * 60.0)
 
 
 def _disc(row: int, column: int, radius: float, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -65,8 +65,15 @@ COLUMNS: Mapping[str, np.dtype[Any]] = {
     "sky_y": np.dtype("f4"),
     "sky_z": np.dtype("f4"),
     "trigger": np.dtype("S3"),
+    "time_s": np.dtype("f8"),
+    "ra_deg": np.dtype("f8"),
+    "dec_deg": np.dtype("f8"),
+    "r90_arcmin": np.dtype("f4"),
+    "map_std": np.dtype("f4"),
+    "slew": np.dtype("i1"),
 }
-"""Optional columns of a trigger set with the type in which they are kept."""
+"""Optional columns of a trigger set with the type in which they are kept. ``time_s`` is the end of the window in
+seconds of mission time; ``map_std`` the standard deviation of the SNR map; ``slew`` 1 where a slew is asked for."""
 
 TRIGGER_KINDS = (b"CRT", b"IMT")
 

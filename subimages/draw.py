@@ -14,9 +14,9 @@ from slewguard.subimages.contract import CENTRE, KNOWN_SOURCE, NO_DATA, REASONS,
 from slewguard.subimages.describe import plain
 from slewguard.subimages.errors import BadInput
 
-_NO_DATA_COLOUR = "0.82"
-_SOURCE_COLOUR = "#007a33"
-_MASK_COLOURS = (_NO_DATA_COLOUR, "white", _SOURCE_COLOUR, "black")
+NO_DATA_COLOUR = "0.82"
+SOURCE_COLOUR = "#007a33"
+_MASK_COLOURS = (NO_DATA_COLOUR, "white", SOURCE_COLOUR, "black")
 _MASK_NAMES = ("no data", "background", "known source", "trigger pixel")
 
 # The colour scale ends no lower than this (in sigma), or else pure noise would look like sources.
@@ -52,7 +52,7 @@ def draw_subimage(
         If the suffix is another one, matplotlib is not installed, or the picture cannot be written.
     """
     width, height = 13.0, 5.4
-    figure = _figure(path, (width, height))
+    figure = new_figure(path, (width, height))
 
     def place(left: float, bottom: float, across: float, up: float) -> Any:
         return figure.add_axes((left / width, bottom / height, across / width, up / height))
@@ -63,15 +63,15 @@ def draw_subimage(
         figure.text(0.6 / width, 4.8 / height, verdict_line, fontsize=11, va="center")
 
     axes = place(0.6, 0.75, 3.6, 3.6)
-    image = _draw_snr(axes, subimage.snr, subimage.mask)
+    image = draw_snr(axes, subimage.snr, subimage.mask)
     axes.set_title("SNR", fontsize=11)
-    _label_pixels(axes)
+    label_pixels(axes)
     figure.colorbar(image, cax=place(4.3, 0.75, 0.14, 3.6), extend="both", label="SNR (σ)")
 
-    _draw_mask(place(5.7, 0.75, 3.6, 3.6), subimage)
+    draw_mask(place(5.7, 0.75, 3.6, 3.6), subimage)
     _draw_profile(place(9.9, 2.95, 2.9, 1.4), subimage, "row")
     _draw_profile(place(9.9, 0.75, 2.9, 1.4), subimage, "column")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_triggers(triggers: TriggerSet, path: str | Path, limit: int = 25) -> None:
@@ -99,7 +99,7 @@ def draw_triggers(triggers: TriggerSet, path: str | Path, limit: int = 25) -> No
     across = min(5, shown)
     down = -(-shown // across)
     width, height = max(2.4 * across, 4.0) + 0.2, 2.7 * down + 0.6
-    figure = _figure(path, (width, height))
+    figure = new_figure(path, (width, height))
     grid = figure.add_gridspec(
         down,
         across,
@@ -112,17 +112,18 @@ def draw_triggers(triggers: TriggerSet, path: str | Path, limit: int = 25) -> No
     )
     for i in range(shown):
         axes = figure.add_subplot(grid[i // across, i % across])
-        _draw_snr(axes, triggers.snr[i], triggers.mask[i])
+        draw_snr(axes, triggers.snr[i], triggers.mask[i])
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_title(_panel_title(triggers, i), fontsize=8, pad=3)
     simulated = ", simulated" if triggers.simulated else ""
     count = f"{shown} of {len(triggers)} alerts{simulated}"
     figure.text(0.1 / width, 1 - 0.25 / height, count, fontsize=11, fontweight="bold", va="center")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _figure(path: str | Path, size: tuple[float, float]) -> Any:
+def new_figure(path: str | Path, size: tuple[float, float]) -> Any:
+    """Return an empty matplotlib figure of a size in inches, for a picture that may be written to ``path``."""
     if Path(path).suffix.lower() not in _METADATA:
         raise BadInput(f"a picture must end in {', '.join(_METADATA)}", path)
     try:
@@ -136,7 +137,8 @@ def _figure(path: str | Path, size: tuple[float, float]) -> Any:
     return figure
 
 
-def _save(figure: Any, path: str | Path) -> None:
+def save_figure(figure: Any, path: str | Path) -> None:
+    """Write a figure, whole or not at all; the same figure gives the same bytes."""
     import matplotlib
 
     suffix = Path(path).suffix.lower()
@@ -145,17 +147,18 @@ def _save(figure: Any, path: str | Path) -> None:
         figure.savefig(beside, format=suffix[1:], dpi=110, metadata=dict(_METADATA[suffix]))
 
 
-def _scale(snr: NDArray[np.float32]) -> float:
+def colour_scale(snr: NDArray[np.float32]) -> float:
     """Return the end of the colour scale in sigma; only one pixel in a thousand lies beyond it."""
     known = np.abs(snr[np.isfinite(snr)])
     return max(_LEAST_SCALE, float(np.quantile(known, 0.999)) if known.size else 0.0)
 
 
-def _draw_snr(axes: Any, snr: NDArray[np.float32], mask: NDArray[np.uint8]) -> Any:
+def draw_snr(axes: Any, snr: NDArray[np.float32], mask: NDArray[np.uint8]) -> Any:
+    """Draw a sub-image's SNR with its known sources and the open cross about the trigger; return the image."""
     from matplotlib.patches import Circle
     from scipy import ndimage
 
-    scale = _scale(snr)
+    scale = colour_scale(snr)
     _hatch_no_data(axes)
     image = axes.imshow(
         np.ma.masked_invalid(snr), origin="lower", cmap="RdBu_r", vmin=-scale, vmax=scale, interpolation="nearest"
@@ -163,7 +166,7 @@ def _draw_snr(axes: Any, snr: NDArray[np.float32], mask: NDArray[np.uint8]) -> A
     # Other people's masks mark a source by a patch of pixels: one circle for each patch.
     patches, n_patches = ndimage.label(mask == KNOWN_SOURCE, structure=np.ones((3, 3)))
     for row, column in ndimage.center_of_mass(patches > 0, patches, range(1, n_patches + 1)):
-        axes.add_patch(Circle((column, row), _SOURCE_RADIUS, fc="none", ec=_SOURCE_COLOUR, lw=1.6))
+        axes.add_patch(Circle((column, row), _SOURCE_RADIUS, fc="none", ec=SOURCE_COLOUR, lw=1.6))
     # The cross leaves its middle open, so that the pixel that triggered stays visible.
     reach, gap = 4.5, 1.8
     for step_y, step_x in ((0, 1), (0, -1), (1, 0), (-1, 0)):
@@ -181,10 +184,11 @@ def _draw_snr(axes: Any, snr: NDArray[np.float32], mask: NDArray[np.uint8]) -> A
 def _hatch_no_data(axes: Any) -> None:
     from matplotlib.patches import Rectangle
 
-    axes.add_patch(Rectangle((-0.5, -0.5), SIDE, SIDE, fc=_NO_DATA_COLOUR, ec="0.65", hatch="////", lw=0, zorder=-1))
+    axes.add_patch(Rectangle((-0.5, -0.5), SIDE, SIDE, fc=NO_DATA_COLOUR, ec="0.65", hatch="////", lw=0, zorder=-1))
 
 
-def _draw_mask(axes: Any, subimage: SubImage) -> None:
+def draw_mask(axes: Any, subimage: SubImage) -> None:
+    """Draw a sub-image's mask with a legend of the codes that it holds."""
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
@@ -195,7 +199,7 @@ def _draw_mask(axes: Any, subimage: SubImage) -> None:
     if subimage.catalogue_id >= 0:
         title += f" (catalogue source {subimage.catalogue_id} at the trigger)"
     axes.set_title(title, fontsize=11)
-    _label_pixels(axes)
+    label_pixels(axes)
     present = np.unique(subimage.mask)
     handles = [Patch(fc=_MASK_COLOURS[code], ec="0.4", label=f"{code} {_MASK_NAMES[code]}") for code in present]
     axes.legend(
@@ -217,11 +221,11 @@ def _draw_profile(axes: Any, subimage: SubImage, along: str) -> None:
     codes = subimage.mask[CENTRE] if across_row else subimage.mask[:, CENTRE]
     axes.axhline(0.0, color="0.6", lw=0.8)
     for pixel in np.flatnonzero(codes == NO_DATA):
-        axes.axvspan(pixel - 0.5, pixel + 0.5, color=_NO_DATA_COLOUR, lw=0)
+        axes.axvspan(pixel - 0.5, pixel + 0.5, color=NO_DATA_COLOUR, lw=0)
     axes.axvline(CENTRE, color="black", lw=0.8, ls=":")
     axes.step(np.arange(SIDE), line, where="mid", color="#1f4e79", lw=1.3)
     sources = np.flatnonzero(codes == KNOWN_SOURCE)
-    axes.plot(sources, line[sources], "o", mfc="none", mec=_SOURCE_COLOUR, mew=1.4, ms=8)
+    axes.plot(sources, line[sources], "o", mfc="none", mec=SOURCE_COLOUR, mew=1.4, ms=8)
     axes.set_xlim(-0.5, SIDE - 0.5)
     axes.set_title(f"Along the trigger's {along}", fontsize=10)
     axes.set_xlabel("column (pixel)" if across_row else "row (pixel)", fontsize=9)
@@ -229,7 +233,8 @@ def _draw_profile(axes: Any, subimage: SubImage, along: str) -> None:
     axes.tick_params(labelsize=8)
 
 
-def _label_pixels(axes: Any) -> None:
+def label_pixels(axes: Any) -> None:
+    """Label the axes of a sub-image."""
     axes.set_xlabel("column (pixel)", fontsize=9)
     axes.set_ylabel("row (pixel)", fontsize=9)
     axes.set_xticks(range(0, SIDE, 14))

@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from slewguard.sim.campaign import simulate
 from slewguard.sim.chain import replay
 from slewguard.sim.config import SimConfig, drop_config, load_config
-from slewguard.sim.timeline import EventId, alerts, events
+from slewguard.sim.timeline import events
 from slewguard.subimages import BadInput, Judgement, TriggerSet, Verdict
 from slewguard.subimages.contract import COLUMNS, FALSE_CAUSES, TRUE_CAUSES
 from slewguard.subimages.intervals import clopper_pearson, wilson
@@ -23,7 +23,7 @@ CONFIG = SimConfig()
 
 @pytest.fixture(scope="module")
 def campaign() -> TriggerSet:
-    return simulate(CONFIG, days=12, seed=11)
+    return simulate(CONFIG, days=6, seed=11)
 
 
 def same(a: TriggerSet, b: TriggerSet) -> bool:
@@ -35,7 +35,7 @@ def same(a: TriggerSet, b: TriggerSet) -> bool:
 
 
 def test_campaign_keeps_the_contract(campaign: TriggerSet) -> None:
-    assert len(campaign) > 10
+    assert len(campaign) > 5
     assert not campaign.rejected.any()
     assert set(campaign.columns) == set(COLUMNS)
     assert (np.diff(campaign.sequence) >= 0).all()
@@ -49,15 +49,15 @@ def test_campaign_keeps_the_contract(campaign: TriggerSet) -> None:
 
 
 def test_shards_and_workers_do_not_matter(campaign: TriggerSet) -> None:
-    shards = [simulate(CONFIG, days=12, seed=11, shard=(i, 3)) for i in range(3)]
+    shards = [simulate(CONFIG, days=6, seed=11, shard=(i, 3)) for i in range(3)]
     order = np.argsort(np.concatenate([s.sequence for s in shards]), kind="stable")
     snr = np.concatenate([s.snr for s in shards])[order]
     assert snr.tobytes() == campaign.snr.tobytes()
-    assert same(simulate(CONFIG, days=12, seed=11, workers=2), campaign)
+    assert same(simulate(CONFIG, days=6, seed=11, workers=2), campaign)
 
 
 def test_seed_matters(campaign: TriggerSet) -> None:
-    assert not same(simulate(CONFIG, days=3, seed=12), simulate(CONFIG, days=3, seed=11))
+    assert not same(simulate(CONFIG, days=6, seed=12), campaign)
 
 
 def test_longer_campaign_starts_with_the_shorter() -> None:
@@ -72,40 +72,6 @@ def test_event_rates_are_poisson() -> None:
     rich = SimConfig.model_validate({"rates": {"enrich": 3}})
     assert rich.rates.per_day()["grb"] == pytest.approx(3 * CONFIG.rates.grb)
     assert rich.rates.per_day()["column"] == CONFIG.rates.column
-
-
-def test_a_bright_burst_alerts_at_its_place_and_is_true() -> None:
-    quiet = SimConfig.model_validate(
-        {
-            "sky": {
-                "disturbed_share": 0.0,
-                "known_sources": 0.0,
-                "crowded_sources": 0.0,
-                "new_source_crab": [1.0, 1.0],
-                "new_source_s": [500.0, 500.0],
-            }
-        }
-    )
-    found = [a for k in range(6) for a in alerts(quiet, 5, EventId(0, k, "unknown_source"))]
-    assert len(found) >= 12
-    assert {(int(a.meta["label"]), a.meta["cause"]) for a in found} == {(1, b"unknown_source")}
-    for a in found:
-        assert abs(a.meta["sky_y"] - 99) < 100
-        assert abs(a.meta["sky_z"] - 99) < 100
-
-
-@pytest.mark.parametrize("cause", ["residual", "coding_noise", "edge_source", "column", "xrdpix", "saa"])
-def test_false_causes_alert_and_are_false(cause: str) -> None:
-    found = [a for k in range(40) for a in alerts(CONFIG, 6, EventId(1, k, cause))]
-    assert found
-    assert all(a.meta["label"] == 0 for a in found)
-
-
-def test_an_outburst_in_an_empty_field_may_be_disturbed() -> None:
-    empty = SimConfig.model_validate({"sky": {"known_sources": 0.0, "crowded_sources": 0.0, "disturbed_share": 1.0}})
-    found = [a for k in range(40) for a in alerts(empty, 8, EventId(0, k, "outburst"))]
-    assert {a.meta["cause"] for a in found} > {b"outburst"}
-    assert all(1 <= a.catalogue_id <= 89 for a in found if a.meta["cause"] == b"outburst")
 
 
 def test_dropped_configuration_reads_back_and_names_marks(tmp_path: Path) -> None:

@@ -243,26 +243,12 @@ def test_fluxes_scatter_log_normally_about_the_catalogue() -> None:
     assert fluxes[:, 1] / fluxes[:, 0] == pytest.approx(0.2)
 
 
-def test_outbursts_reach_up_to_the_peak_for_their_share_of_events() -> None:
-    fluxes = draw_fluxes(np.random.default_rng(2), one_source(outburst_share=0.1, outburst_crab=10.0), Catalogue())
-    high = fluxes[:, 0] > 0.1 * (1 + 1e-9)
-    assert high.mean() == pytest.approx(0.1, abs=0.01)
-    assert fluxes.max() <= 10.0
-    # Log-uniform over two decades: half of the outbursts are below 1 Crab.
-    assert np.mean(fluxes[high, 0] < 1.0) == pytest.approx(0.5, abs=0.05)
-
-
-def test_factors_switch_variability_off() -> None:
-    table = one_source(variability_dex=0.3, outburst_share=0.5, outburst_crab=10.0)
-    fluxes = draw_fluxes(np.random.default_rng(1), table, Catalogue(variability=0.0, outbursts=0.0))
-    assert (fluxes == table.flux_crab).all()
-
-
-def test_settings_do_not_shift_the_random_numbers_that_follow() -> None:
+def test_the_factor_switches_variability_off_and_keeps_the_random_numbers() -> None:
     after = []
-    for chosen in (Catalogue(), Catalogue(variability=0.0, outbursts=0.0)):
+    for chosen in (Catalogue(), Catalogue(variability=0.0)):
         rng = np.random.default_rng(5)
-        draw_fluxes(rng, DEFAULT, chosen)
+        fluxes = draw_fluxes(rng, DEFAULT, chosen)
+        assert (fluxes == DEFAULT.flux_crab).all() == (chosen.variability == 0.0)
         after.append(rng.random())
     assert after[0] == after[1]
 

@@ -164,7 +164,7 @@ def test_workers_that_keep_dying_end_in_one_line_and_keep_what_is_finished(whole
         (("--seed", 4), "seed is 3, not 4"),
         (("--days", 41), "days is 40.0, not 41.0"),
         (("--shard", "0/2"), "shard is [0, 1], not [0, 2]"),
-        (("--enrich", 2), "config_sha256"),
+        (("--enrich", 2), "config is {}, not {'rates'"),
     ],
 )
 def test_another_campaign_does_not_go_on_there(tmp_path, other, named):
