@@ -120,36 +120,21 @@ class VerdictRule:
         """Whether any check but the thresholds makes the verdict ``abstain``: bool [N]."""
         return self.reasons(self.count(planes)) != 0
 
-    def decide(
-        self,
-        score: NDArray[np.integer],
-        valid: NDArray[np.integer],
-        trigger: NDArray[np.integer],
-        saturated: NDArray[np.integer],
-        damaged: NDArray[np.integer],
-        peak: NDArray[np.integer] | None = None,
-        total: NDArray[np.integer] | None = None,
-        bright: NDArray[np.integer] | None = None,
-        marked: NDArray[np.integer] | None = None,
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def decide(self, score: NDArray[np.integer], found: Features) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """All comparisons of the rule on alerts that stand alone, and nothing else.
 
         Parameters
         ----------
-        score, valid, trigger, saturated, damaged, peak, total, bright, marked : integer arrays [N]
-            The score and :class:`slewguard.export.familiar.Features`; the last four are needed by models with an
-            out-of-distribution rule alone.
+        score : integer array [N]
+        found : Features
+            Of the N sub-images.
 
         Returns
         -------
         verdict, reason : uint8 array [N]
             As of :meth:`verdicts`.
         """
-        later = [np.zeros(len(score), dtype=int) if values is None else values for values in (total, bright, marked)]
-        if self.familiar and any(values is None for values in (peak, total, bright, marked)):
-            raise ValueError("an out-of-distribution rule needs all features")
-        peak = later[0] if peak is None else peak
-        reason = self.reasons(Features(valid, trigger, saturated, damaged, peak, *later))
+        reason = self.reasons(found)
         return self.decide_looks(score, reason, np.arange(len(score))), reason
 
     def decide_sequence(self, state: SequenceState, score: int, reason: int) -> tuple[SequenceState, Verdict]:

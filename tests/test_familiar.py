@@ -116,9 +116,3 @@ def test_odd_limits_are_refused(change):
     content["verdict"]["familiar"] |= change
     with pytest.raises(BadInput, match="must"):
         model_from_json(json.dumps(content))
-
-
-def test_a_rule_with_limits_does_not_guess_a_feature():
-    four = [np.array([1])] * 5
-    with pytest.raises(ValueError, match="needs all features"):
-        VerdictRule(familiar=Familiar()).decide(*four)

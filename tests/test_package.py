@@ -348,3 +348,13 @@ def test_import_is_light():
 
 def test_renamed_model_is_another_model():
     assert replace(some_model(), name="other") != some_model()
+
+
+def test_exporting_the_default_model_needs_no_torch(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from slewguard.cli.export import export;"
+        "export('default', Path(sys.argv[1])); print(set(sys.modules) & {'torch', 'brevitas', 'onnxruntime'})"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "f")], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
+    assert verify_package(tmp_path / "f") == []

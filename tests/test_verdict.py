@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slewguard.export.execute import NumpyClassifier, run
+from slewguard.export.familiar import Features
 from slewguard.export.flight import random_model
 from slewguard.export.planes import make_planes
 from slewguard.export.verdict import VerdictRule
@@ -76,7 +77,9 @@ def test_decision_is_a_ladder_of_comparisons(counts, score):
         expected = Verdict.ABSTAIN, "outside_limits"
     else:
         expected = Verdict.VETO if score < -20 else Verdict.CONFIRM if score > 20 else Verdict.ABSTAIN, "ok"
-    verdict, reason = rule.decide(*(np.array([value]) for value in (score, *counts)))
+    zero = np.array([0])
+    found = Features(*(np.array([value]) for value in counts), zero, zero, zero, zero)
+    verdict, reason = rule.decide(np.array([score]), found)
     assert (verdict[0], REASONS[reason[0]]) == expected
 
 
