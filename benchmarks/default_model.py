@@ -18,7 +18,8 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-SETS = {"simulated": "simulated mission, 1,500 days", "alerts563": "`alerts563.h5`, another simulator"}
+DAYS = 500
+SETS = {"simulated": f"simulated mission, {DAYS} days", "alerts563": "`alerts563.h5`, another simulator"}
 
 
 def main() -> None:
@@ -26,17 +27,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", action="store_true", help="only render what is stored")
     parser.add_argument("--baseline", type=Path, help="run folder of the handmade network")
+    parser.add_argument("--mission", type=Path, help="the test alerts, simulated before with --days 500 --seed 31")
     arguments = parser.parse_args()
     if not arguments.table:
-        measure(arguments.baseline)
+        measure(arguments.baseline, arguments.mission)
     print(render(RESULTS))
 
 
-def measure(baseline: Path | None) -> None:
+def measure(baseline: Path | None, simulated: Path | None = None) -> None:
     """Run the verbs and store their results."""
     with tempfile.TemporaryDirectory() as folder:
-        mission = Path(folder) / "mission.h5"
-        _slewguard("simulate", "--days", "1500", "--seed", "31", "--out", str(mission))
+        mission = simulated or Path(folder) / "mission.h5"
+        if simulated is None:
+            _slewguard("simulate", "--days", str(DAYS), "--seed", "31", "--out", str(mission))
         sets = {"simulated": mission, "alerts563": HERE / "data" / "alerts563.h5"}
         for name, model in {"default": "default", "handmade": baseline}.items():
             for on, triggers in sets.items():
