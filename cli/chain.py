@@ -27,6 +27,8 @@ def show(result: ChainResult, title: str, *, to_stderr: bool = False) -> None:
         ["outbursts vetoed", f"{result.outbursts_vetoed}; kept {share(found['outbursts_kept_share'])}"],
         ["abstained", share(found["abstained_share"])],
     ]
+    if result.enrich != 1.0:
+        rows.insert(0, ["bursts and new sources", f"{result.enrich:g} times as many as nature sends"])
     table(title, ("figure", "value [95 %] of n"), rows, to_stderr=to_stderr, facts=True)
 
 

@@ -44,6 +44,8 @@ class ChainResult:
     """
 
     days: float
+    enrich: float
+    """Factor by which the set holds more bursts and new sources than nature sends; 1 for a headline."""
     slews_without: int
     slews_with: int
     false_slews_without: int
@@ -116,6 +118,7 @@ def replay(triggers: TriggerSet, classifier: Classifier | None, config: SimConfi
     abstained = int((verdict == Verdict.ABSTAIN).sum())
     return ChainResult(
         days=float(triggers.provenance["days"]),
+        enrich=float(triggers.provenance.get("enrich", 1.0)),
         slews_without=len(slews(asks)),
         slews_with=len(slews(asks_still)),
         false_slews_without=len(false_without),

@@ -180,6 +180,12 @@ def test_chain_refuses_parts_and_other_configurations(provenance: dict[str, obje
     assert "\n" not in str(caught.value)
 
 
+def test_chain_tells_that_bursts_are_enriched() -> None:
+    plain = _alerts([(1, 1, "grb", 9.0)])
+    rich = replace(plain, provenance={"days": 2.0, "enrich": 5.0})
+    assert [replay(t, None, CONFIG).enrich for t in (plain, rich)] == [1.0, 5.0]
+
+
 def test_chain_needs_labels() -> None:
     with pytest.raises(BadInput, match="label"):
         replay(TriggerSet(np.zeros((0, 56, 56), np.float32), np.zeros((0, 56, 56), np.uint8)), None, CONFIG)
