@@ -137,7 +137,7 @@ def _show_targets(rows: Sequence[dict[str, Any]], *, to_stderr: bool) -> None:
             text = f"{row['target']} {row['style']}: {low / 1e6:.2f} to {high / 1e6:.2f} million cycles"
             if "ms" in row:
                 text += f", {row['ms'][0]:.1f} to {row['ms'][1]:.1f} ms at {row['clock_mhz']:g} MHz"
-            say(f"{text} by published tables; cache misses, waits and interrupts come on top: this is no worst-case execution time")
+            say(f"{text} by published tables; cache misses, waits and interrupts come on top. Not a WCET.")
     for text in dict.fromkeys(f"{row['target']}: {row['compiler']}; {row['flags']}" for row in rows):
         say(text)
 
@@ -208,7 +208,7 @@ def command(
     for row in rows:
         if row["code_bytes"] is not None:
             say(
-                f"c: {row['code_bytes']:,} bytes of code, {row['const_bytes']:,} of constants, "
+                f"{row['engine']}: {row['code_bytes']:,} bytes of code, {row['const_bytes']:,} of constants, "
                 f"{row['scratch_bytes']:,} of scratch ({row['compiler']})"
             )
     for name, reason in not_run.items():

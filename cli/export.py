@@ -15,7 +15,7 @@ from slewguard.cli.console import say
 
 def export(run: str | Path, out: Path) -> Path:
     """Print the model of a run in every form; see :func:`slewguard.export.package.write_package`."""
-    from slewguard.embedded.generate import generate_c
+    from slewguard.embedded.generate import package_c
     from slewguard.export.package import open_model, write_package
 
     model = open_model(run)
@@ -32,7 +32,7 @@ def export(run: str | Path, out: Path) -> Path:
     data = said["provenance"].get("data") if isinstance(said.get("provenance"), dict) else None
     if isinstance(data, dict) and isinstance(data.get("simulated"), bool):
         said["simulated"] = data["simulated"]
-    extra = {f"c/{name}": content for name, content in generate_c(model).items()}
+    extra = {f"c/{name}": content for name, content in package_c(model).items()}
     return write_package(model, out, run=said, extra=extra)
 
 

@@ -18,12 +18,12 @@ def command(package: Path, json_to: str | None) -> None:
 
     Exit code 1 and a line for each fault if anything differs.
     """
-    from slewguard.embedded.generate import generate_c
+    from slewguard.embedded.generate import package_c
     from slewguard.export.package import open_model, verify_package
 
     faults = verify_package(package)
     if not faults:
-        for name, content in generate_c(open_model(package)).items():
+        for name, content in package_c(open_model(package)).items():
             place = package / "c" / name
             if not place.is_file():
                 faults.append(f"c/{name}: missing")

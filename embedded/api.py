@@ -84,7 +84,7 @@ typedef struct {
     int32_t valid;     /* pixels with data */
     int32_t trigger;   /* SNR of the pixel that triggered */
     int32_t saturated; /* pixels at -127 or 127 */
-    int32_t damaged;   /* plane values that no sub-image gives: -128 */
+    int32_t damaged;   /* plane values that no sub-image gives: $damaged_note */
     int32_t peak;      /* largest magnitude of the SNR farther than $near rows or columns from the trigger */
     int32_t total;     /* sum of the magnitudes of the SNR */
     int32_t bright;    /* pixels with a magnitude of at least the rule's level */
@@ -288,7 +288,7 @@ static void count_run(
         missing += (int32_t)((gap + 255u) >> 8);
         marked += (int32_t)((mark + 255u) >> 8);
         saturated -= size >> 7;
-        damaged += 2 - (int32_t)((((gap ^ 128u) + 255u) >> 8) + (((mark ^ 128u) + 255u) >> 8));
+        damaged += $damaged;
     }
     features->valid += end - first - missing;
     features->saturated += saturated;
@@ -510,6 +510,7 @@ def header(model: IntegerModel, style: str, blob: Blob, scratch_bytes: int, prot
         layer_bytes=max(len(layer.name) for layer in model.layers) + 1,
         name_bytes=len(model.name.encode()) + 1,
         weights="\n".join(indent(blob.declaration())),
+        damaged_note=_DAMAGED[style][0],
         near=NEAR,
         fraction=SNR_FRACTION,
         selftest_checks="\n".join(rows),
@@ -522,7 +523,18 @@ def checks_numbered(checks: list[str]) -> list[tuple[int, str]]:
     return list(enumerate(checks, 2))
 
 
-def source(model: IntegerModel, blob: Blob, scratch_bytes: int) -> str:
+_DAMAGED = {
+    "plain": ("-128", "2 - (int32_t)((((gap ^ 128u) + 255u) >> 8) + (((mark ^ 128u) + 255u) >> 8))"),
+    "fast": (
+        "-128, other than 0 and the level in a binary plane",
+        "(int32_t)((((gap + 255u) & ((gap ^ {level}u) + 255u)) >> 8)\n"
+        "                           + (((mark + 255u) & ((mark ^ {level}u) + 255u)) >> 8))",
+    ),
+}
+"""What each style counts as damaged: the tables of the fast one know two values of a binary plane only."""
+
+
+def source(model: IntegerModel, style: str, blob: Blob, scratch_bytes: int) -> str:
     """Text of ``slewguard.c``."""
     layout = next(int(member.values) for member in blob.members if member.name == "layout")
     return _SOURCE.substitute(
@@ -533,6 +545,7 @@ def source(model: IntegerModel, blob: Blob, scratch_bytes: int) -> str:
         macs=model.macs,
         scratch=scratch_bytes,
         q_max=Q_MAX,
+        damaged=_DAMAGED[style][1].format(level=model.planes.level),
         centre=CENTRE,
         near_first=CENTRE - NEAR,
         near_last=CENTRE + NEAR,

@@ -91,7 +91,7 @@ class Printer:
         checks = selftest.checks(model, layers=is_plain)
         texts = {
             "slewguard.h": api.header(model, self.style, blob, self.scratch_bytes, prototypes, checks),
-            "slewguard.c": api.source(model, blob, self.scratch_bytes),
+            "slewguard.c": api.source(model, self.style, blob, self.scratch_bytes),
             "slewguard_network.c": fast.source(model, quick) if quick else plain.source(model, plan),
             "slewguard_planes.c": planes_c.source(model),
             "slewguard_float.h": planes_c.float_header(model),
@@ -138,3 +138,27 @@ def generate_c(
         If the fast style does not know the shape of the network.
     """
     return Printer(model, style).files(golden_planes)
+
+
+WEIGHTS_IMAGE = "slewguard_weights.bin"
+"""The weights object as it lies in the memory of a big-endian machine: what a patch replaces."""
+
+
+def package_c(model: IntegerModel) -> dict[str, bytes]:
+    """Everything that a flight package holds of the C code: the plain style, and the fast one below ``fast/``.
+
+    A network for which there is no fast style has the plain one alone.
+    """
+    files: dict[str, bytes] = {}
+    for style in STYLES:
+        folder = "" if style == "plain" else f"{style}/"
+        printer = Printer(model, style)
+        try:
+            printed = printer.files()
+        except BadInput:
+            if style == "plain":
+                raise
+            continue
+        files |= {folder + name: content for name, content in printed.items()}
+        files[folder + WEIGHTS_IMAGE] = printer.blob.image
+    return files

@@ -18,11 +18,12 @@ from slewguard.embedded.target import Target, run_tool
 from slewguard.export.model import IntegerModel
 from slewguard.subimages.errors import BadInput
 
+_CONDITIONS = "a|n|e|ne|z|nz|g|le|ge|l|gu|leu|cc|geu|cs|lu|pos|neg|vc|vs"
 _KINDS = (
     ("mul", re.compile(r"[us]mul")),
     ("load", re.compile(r"ld")),
     ("store", re.compile(r"st")),
-    ("branch", re.compile(r"(b[a-z]*(,a)?|call|jmp|ret|retl|rett)$")),
+    ("branch", re.compile(rf"(b({_CONDITIONS})(,a)?|call|jmp|ret|retl|rett)$")),
 )
 """Kinds of SPARC instructions by their mnemonic; everything else is ``alu``."""
 _BLOCK = re.compile(r"^Trace \d+: 0x[0-9a-f]+ \[[0-9a-f]+/([0-9a-f]+)/", re.MULTILINE)
@@ -60,8 +61,8 @@ def instruction_mix(model: IntegerModel, target: Target, style: Style) -> dict[s
 
 def _functions(target: Target, elf: Path, network: Path) -> list[tuple[int, int]]:
     """Address ranges of the functions of the network."""
-    names = {line.split()[-1] for line in run_tool([f"{target.binutils}nm", network]).splitlines() if " T " in line}
-    names |= {line.split()[-1] for line in run_tool([f"{target.binutils}nm", network]).splitlines() if " t " in line}
+    symbols = [line.split() for line in run_tool([f"{target.binutils}nm", network]).splitlines()]
+    names = {symbol[-1] for symbol in symbols if symbol[-2] in "Tt"}
     ranges = []
     for line in run_tool([f"{target.binutils}nm", "-S", elf]).splitlines():
         parts = line.split()
@@ -72,23 +73,20 @@ def _functions(target: Target, elf: Path, network: Path) -> list[tuple[int, int]
 
 def _count(log: str, inside: list[tuple[int, int]]) -> dict[str, int]:
     blocks: dict[int, Counter[str]] = {}
-    start = None
+    block: Counter[str] | None = None
     for line in log.splitlines():
+        match = _LINE.match(line)
         if line.startswith("IN:"):
-            start = None
-            fresh = True
-        elif match := _LINE.match(line):
-            if start is None and fresh:
-                start = int(match[1], 16)
-                blocks[start] = Counter()
-                fresh = False
-            if start is not None:
-                blocks[start][kind_of(match[2])] += 1
-        elif not line.strip():
-            start = None
+            block = Counter()
+        elif match and block is not None:
+            if not block:
+                blocks[int(match[1], 16)] = block
+            block[kind_of(match[2])] += 1
+        else:
+            block = None
     total: Counter[str] = Counter({"alu": 0})
-    for block, times in Counter(_BLOCK.findall(log)).items():
-        address = int(block, 16)
+    for start, times in Counter(_BLOCK.findall(log)).items():
+        address = int(start, 16)
         if any(low <= address < high for low, high in inside):
             if address not in blocks:
                 raise BadInput(f"log of the emulator has no block at {address:#x}")

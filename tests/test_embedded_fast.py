@@ -18,7 +18,9 @@ from slewguard.export.execute import run_layers
 from slewguard.export.flight import HANDMADE, LayerShape, random_model
 from slewguard.export.package import open_model
 from slewguard.export.planes import PlaneRule
-from slewguard.subimages import BadInput
+from slewguard.export.verdict import VerdictRule
+from slewguard.subimages import BadInput, Verdict
+from slewguard.subimages.contract import REASONS
 
 PLANES = probe_planes(random_model(0), 20)
 
@@ -181,3 +183,16 @@ def test_weights_are_literal_and_tables_lie_in_the_object():
     members = {member.name for member in Printer(model, "fast").blob.members}
     assert {"masks_conv0", "weights_dw1", "weights_pool7", "clamp"} <= members
     assert "weights_pw2" not in members
+
+
+def test_binary_planes_of_other_values_abstain():
+    """The tables know 0 and the level; anything else is damage, so that a wrong sum never decides."""
+    model = random_model(0)
+    backend = CBackend(model.with_verdict(VerdictRule(t_veto=128, t_confirm=127), {}), ("-O1",), "fast")
+    planes = np.zeros((256, 3, 56, 56), dtype=np.int8)
+    planes[:, 1, 30, 7] = np.arange(-128, 128)
+    for plane in (1, 2):
+        _, verdict, reason = backend.judge(np.roll(planes, plane - 1, axis=1))
+        good = np.isin(np.arange(-128, 128), (0, model.planes.level))
+        np.testing.assert_array_equal(verdict, np.where(good, Verdict.VETO, Verdict.ABSTAIN))
+        np.testing.assert_array_equal(reason, np.where(good, 0, REASONS.index("bad_value")))

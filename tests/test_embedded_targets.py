@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from slewguard.benchmarks.targets import reference_model
+from slewguard.embedded.generate import generate_c
 from slewguard.embedded.measure import expect, measure_target
 from slewguard.embedded.mix import cycle_band, instruction_mix, kind_of
 from slewguard.embedded.stack import stack_bound
@@ -152,8 +153,8 @@ int main(void)
     volatile uint32_t sum = 0;
     volatile uint32_t bytes[2] = {0, 0};
 
-    target_put((deep(40u, &sum) == 840u) ? '+' : '-');
-    *(volatile uint32_t *)((uint32_t)bytes + 1u) = 1u;
+    target_put((deep(40u, &sum) == 820u) ? '+' : '-');
+    __asm__ volatile("st %%g0, [%0]" : : "r"((uint32_t)bytes + 1u) : "memory");
     return 0;
 }
 """
@@ -225,3 +226,28 @@ def test_stack_bound_is_the_deepest_path_or_refused(tmp_path, kind, more, found)
     else:
         with pytest.raises(BadInput, match=found):
             stack_bound([path])
+
+
+RTEMS = """
+#include <stddef.h>
+#include <stdint.h>
+typedef uint32_t rtems_id, rtems_name, rtems_task_priority, rtems_task_argument, rtems_status_code;
+typedef void rtems_task;
+typedef rtems_task (*rtems_task_entry)(rtems_task_argument);
+enum { RTEMS_SUCCESSFUL, RTEMS_WAIT = 0, RTEMS_NO_TIMEOUT = 0, RTEMS_DEFAULT_MODES = 0, RTEMS_DEFAULT_ATTRIBUTES = 0 };
+#define rtems_build_name(a, b, c, d) ((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
+rtems_status_code rtems_message_queue_receive(rtems_id, void *, size_t *, int, int);
+rtems_status_code rtems_task_wake_after(uint32_t);
+rtems_status_code rtems_task_create(rtems_name, rtems_task_priority, size_t, int, int, rtems_id *);
+rtems_status_code rtems_task_start(rtems_id, rtems_task_entry, rtems_task_argument);
+void rtems_task_exit(void) __attribute__((noreturn));
+rtems_task Init(rtems_task_argument unused);
+"""
+
+
+def test_the_rtems_example_compiles_against_its_calls(tmp_path):
+    example = Path(__file__).parents[1] / "embedded" / "examples" / "rtems_shadow.c"
+    (tmp_path / "rtems.h").write_text(RTEMS)
+    (tmp_path / "slewguard.h").write_bytes(generate_c(MODEL)["slewguard.h"])
+    warnings = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+    run_tool(["cc", *warnings, f"-I{tmp_path}", "-c", example, "-o", tmp_path / "example.o"])
