@@ -19,11 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from slewguard.benchmarks.mutations import ON_FITS, ON_FLATBUFFERS, ON_HDF5, ON_JSON, ON_PROTOBUF, Edit, mutate
+from slewguard.export.familiar import Familiar
 from slewguard.export.flight import LayerShape, random_model
 from slewguard.export.model import IntegerModel
 from slewguard.export.onnx_file import read_onnx, write_onnx
+from slewguard.export.outside import with_ordinary_scales
 from slewguard.export.package import open_model
 from slewguard.export.planes import PlaneRule
+from slewguard.export.sequence import SequenceRule
 from slewguard.export.tflite_file import write_tflite
 from slewguard.export.tflite_read import read_tflite
 from slewguard.export.verdict import VerdictRule
@@ -69,37 +72,46 @@ _SMALL = (
 )
 
 
+_POOLED = (
+    LayerShape("first", "conv2d", 3, 4, 4, 4),
+    LayerShape("second", "max_pool2d", 4, 4, 2, 2),
+    LayerShape("third", "conv2d", 4, 1, 7),
+)
+
+
 @cache
-def _models() -> tuple[IntegerModel, ...]:
-    verdict = VerdictRule(-3, 5, min_valid=9)
+def _models() -> dict[str, IntegerModel]:
+    verdict = VerdictRule(-3, 5, min_valid=9, familiar=Familiar(9, (1, 99), (2, 500)), sequence=SequenceRule(2))
     small = replace(random_model(1, _SMALL), planes=PlaneRule(3, 20, 3))
-    return random_model(0), small.with_verdict(verdict, {"n": 299, "text": "größer", "level": 0.01})
+    sample = np.random.default_rng(0).integers(-40, 40, size=(4, 3, SIDE, SIDE)).astype(np.int8)
+    return {
+        "flight": random_model(0),
+        "small": small.with_verdict(verdict, {"n": 299, "text": "größer", "level": 0.01}),
+        "outside": with_ordinary_scales(random_model(2, _POOLED), sample, "double_up"),
+    }
 
 
 @cache
 def _hashes() -> frozenset[str]:
-    return frozenset(model.sha256 for model in _models())
+    return frozenset(model.sha256 for model in _models().values())
 
 
 @cache
 def onnx_originals() -> dict[str, bytes]:
-    """ONNX files: the flight network, and a small one with its layers tapped."""
-    flight, small = _models()
-    return {"flight": write_onnx(flight), "small": write_onnx(small, tap=True)}
+    """ONNX files: the flight network, a small one with its layers tapped, one with a maximum and ordinary scales."""
+    return {name: write_onnx(model, tap=name == "small") for name, model in _models().items()}
 
 
 @cache
 def tflite_originals() -> dict[str, bytes]:
     """TensorFlow Lite files of the same."""
-    flight, small = _models()
-    return {"flight": write_tflite(flight), "small": write_tflite(small, tap=True)}
+    return {name: write_tflite(model, tap=name == "small") for name, model in _models().items()}
 
 
 @cache
 def json_originals() -> dict[str, bytes]:
     """Files ``model.json`` of the same."""
-    flight, small = _models()
-    return {"flight": flight.to_json().encode(), "small": small.to_json().encode()}
+    return {name: model.to_json().encode() for name, model in _models().items()}
 
 
 def _triggers(n: int) -> TriggerSet:
@@ -128,7 +140,11 @@ def _written(triggers: TriggerSet, name: str) -> bytes:
 
 @cache
 def hdf5_originals() -> dict[str, bytes]:
-    """Trigger sets: ours, and one with old metadata (no checksums), chunks, filters, texts of variable length."""
+    """Trigger sets.
+
+    Ours; one with old metadata (no checksums), chunks, filters, texts of variable length; a big-endian one with
+    checksummed, shuffled and resizable data.
+    """
     import h5py
 
     triggers = _triggers(3)
@@ -142,12 +158,19 @@ def hdf5_originals() -> dict[str, bytes]:
         file.create_dataset("cause", data=["grb", "saa", ""], track_times=False)
         file.attrs["provenance"] = "{}"
         file.attrs["format"] = "slewguard-triggers"
-    return {"ours": _written(triggers, "a.h5"), "theirs": buffer.getvalue()}
+    other = io.BytesIO()
+    with h5py.File(other, "w", libver="latest") as file:
+        kept = {"chunks": True, "shuffle": True, "fletcher32": True, "compression": "gzip", "track_times": False}
+        file.create_dataset("snr", data=triggers.snr.astype(">f8"), maxshape=(None, SIDE, SIDE), **kept)
+        file.create_dataset("mask", data=triggers.mask.astype(">u2"), maxshape=(None, SIDE, SIDE), **kept)
+        file.create_dataset("label", data=triggers.columns["label"].astype(">i8"), track_times=False)
+        file.create_dataset("sequence", data=np.array([1, 1, 2], dtype=">i4"), maxshape=(None,), **kept)
+    return {"ours": _written(triggers, "a.h5"), "theirs": buffer.getvalue(), "other": other.getvalue()}
 
 
 @cache
 def fits_originals() -> dict[str, bytes]:
-    """Sub-images: ours, a compressed one without checksums, and a gzipped one."""
+    """Sub-images: ours, a compressed one without checksums, one of doubles and scaled integers, a gzipped one."""
     from astropy.io import fits
 
     triggers = _triggers(1)
@@ -155,7 +178,13 @@ def fits_originals() -> dict[str, bytes]:
     images = [fits.CompImageHDU(triggers.snr[0], name="SNR"), fits.ImageHDU(triggers.mask[0], name="MASK")]
     fits.HDUList([fits.PrimaryHDU(), *images]).writeto(buffer)
     ours = _written(triggers, "a.fits")
-    return {"ours": ours, "theirs": buffer.getvalue(), "zipped": gzip.compress(ours, mtime=0)}
+    scaled = io.BytesIO()
+    mask = fits.ImageHDU(triggers.mask[0].astype("i2"), name="MASK")
+    mask.scale("int16", bscale=1, bzero=3)
+    double = fits.ImageHDU(triggers.snr[0].astype("f8"), name="SNR")
+    fits.HDUList([fits.PrimaryHDU(), double, mask]).writeto(scaled)
+    zipped = gzip.compress(ours, mtime=0)
+    return {"ours": ours, "theirs": buffer.getvalue(), "scaled": scaled.getvalue(), "zipped": zipped}
 
 
 def _judge_model(path: Path) -> str:

@@ -42,7 +42,7 @@ def test_every_engine_is_equal_on_2000_sub_images_and_every_planted_error_is_fou
     assert stored["model_sha256"] == open_model("default").sha256
     assert stored["inputs"] > 2000
     assert stored["ties"] > 0
-    assert {row["engine"] for row in stored["rows"]} == {*ENGINES, "torch", "c"}
+    assert {row["engine"] for row in stored["rows"]} >= {*ENGINES, "torch", "c"}
     for row in (*stored["rows"], *stored["rows_at_ties"]):
         assert row["ran"]
         assert row["bytes_different"] == row["verdict_flips"] == 0

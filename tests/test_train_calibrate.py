@@ -85,6 +85,16 @@ def test_confirm_threshold_is_the_mirror_image():
     assert (highest > rule.t_confirm).sum() <= rank - 1
 
 
+def test_false_alerts_beside_a_true_one_set_no_confirm_threshold():
+    score, planes, triggers = population(300, 200)
+    label, cause = triggers.columns["label"].copy(), triggers.columns["cause"].copy()
+    before, certificate = calibrate(score, planes, triggers)
+    label[1:100:2], cause[1:100:2] = 0, b"column"  # second looks of bursts, whose statistic is the first's
+    after, beside = calibrate(score, planes, changed(triggers, label=label, cause=cause))
+    assert after.t_confirm == before.t_confirm
+    assert beside["confirm"]["n"] == certificate["confirm"]["n"] == 200
+
+
 def test_too_few_sequences_certify_nothing_and_veto_nothing():
     score, planes, triggers = population(298, 58)
     rule, certificate = calibrate(score, planes, triggers)

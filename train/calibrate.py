@@ -10,8 +10,8 @@ taken (order statistics: Wilks, Ann. Math. Stat. 12, 91, 1941; as a classifier: 
 eaao1659, 2018). At 1 % and 95 % the first r needs 299 sequences. With fewer nothing is certified and nothing is
 vetoed; nor is it where the set does not state which alerts belong to one event, since n is then not known.
 
-**Confirm.** The mirrored rule on false sequences, whose score is the highest statistic at a false alert. A wrong
-confirmation costs what happens today, a false slew; its level is therefore coarser.
+**Confirm.** The mirrored rule on sequences without a true alert, whose score is the highest statistic at a false one.
+A wrong confirmation costs what happens today, a false slew; its level is therefore coarser.
 
 **Sanity limits and the out-of-distribution rule.** What the labelled calibration alerts span, with a margin: alerts
 beyond it are unlike anything the thresholds were set on.
@@ -136,7 +136,8 @@ def calibrate(
     )
     usable = ~limits.outside_limits(planes) & (triggers.rejected == 0)
     burst = lowest_statistic(score, triggers.sequence, usable, looks, limits.first_look)
-    false = _highest_statistic(score, triggers.sequence, usable, triggers.label == FALSE)
+    alone = ~np.isin(triggers.sequence, triggers.sequence[triggers.label == TRUE])
+    false = _highest_statistic(score, triggers.sequence, usable, (triggers.label == FALSE) & alone)
     stated = "sequence" in triggers.columns
     veto = _statement("burst sequences with an alert on the burst vetoed", len(burst), levels.veto, stated)
     confirm = _statement("false sequences with a false alert confirmed", len(false), levels.confirm, stated)
@@ -159,6 +160,7 @@ def calibrate(
                 "outbursts of known sources",
                 "sequences with no alert labelled true",
                 "alerts of a burst's sequence labelled false: they point elsewhere or an artefact made them",
+                "of the sequences to confirm, those that hold a true alert",
             ],
             "score_of_a_sequence": "running statistic of the sequence rule, lowest over the looks that could be vetoed",
         },
