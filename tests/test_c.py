@@ -547,7 +547,7 @@ def test_names_cannot_break_the_code():
 
 
 def test_example_of_the_documentation_compiles(tmp_path, model):
-    page = (Path(__file__).parents[1] / "docs" / "c.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "integration.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```c\n(.*?)```", page, flags=re.DOTALL)
     files = {**generate_c(model), "example.c": example.encode()}
     compile_c(tmp_path, files, (*NETWORK, "example.c"), "-O2", "-shared", "-fPIC", "-o", "example.so")
