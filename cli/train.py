@@ -27,6 +27,12 @@ def tell(epoch: Progress) -> None:
 
 @click.command("train")
 @click.argument("triggers_from", metavar="TRIGGERS", type=click.Path(path_type=Path))
+@click.option(
+    "--also",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="More alerts to fit, of another population; may be given several times. flight only.",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder to write.")
 @click.option("--recipe", type=click.Choice(["flight", *BASELINES]), default="flight", show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of split, weights, views.")
@@ -35,6 +41,7 @@ def tell(epoch: Progress) -> None:
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same command stopped.")
 def command(
     triggers_from: Path,
+    also: tuple[Path, ...],
     out: Path,
     recipe: str,
     seed: int,
@@ -50,6 +57,8 @@ def command(
     """
     from slewguard.subimages import BadInput, read_triggers
 
+    if also and recipe != "flight":
+        raise click.UsageError(f"--also goes with recipe flight, not {recipe}")
     triggers = read_triggers(triggers_from)
     try:
         if recipe in BASELINES:
@@ -69,7 +78,8 @@ def command(
 
             if weights is not None:
                 raise BadInput("recipe 'flight' starts from no weights; resnet50 does")
-            train(triggers, out, recipe=recipe, seed=seed, epochs=epochs, progress=tell, resume=resume)
+            others = [read_triggers(path) for path in also]
+            train(triggers, out, recipe=recipe, seed=seed, epochs=epochs, progress=tell, resume=resume, also=others)
     except ModuleNotFoundError as error:
         raise click.UsageError(f"{error.name} is not installed: pip install 'slewguard[train]'") from error
     say(f"wrote {out}")

@@ -6,7 +6,7 @@ from synthetic_alerts import synthetic_alerts
 
 from slewguard.export.planes import PlaneRule, make_planes
 from slewguard.subimages import COLUMNS, BadInput, TriggerSet
-from slewguard.train.data import augment, make_examples, split_by_sequence, views
+from slewguard.train.data import augment, joined, make_examples, split_by_sequence, views
 
 ALERTS = synthetic_alerts(64)
 
@@ -101,3 +101,15 @@ def test_outbursts_weigh_less_than_bursts_and_the_classes_the_same():
     weight = make_examples(triggers, PlaneRule(), outburst_weight=0.25).weight
     assert (weight[flaring] * 4 == weight[cause == b"grb"][0]).all()
     assert weight[ALERTS.label == 1].sum() == pytest.approx(weight[ALERTS.label == 0].sum())
+
+
+def test_joined_sets_keep_their_sequences_apart() -> None:
+    one, other = synthetic_alerts(12, seed=1), synthetic_alerts(8, seed=2, per_sequence=4)
+    both = joined([one, other])
+    assert len(both) == 20
+    assert both.snr.tobytes() == one.snr.tobytes() + other.snr.tobytes()
+    assert both.label.tolist() == [*one.label, *other.label]
+    assert len(np.unique(both.sequence)) == len(np.unique(one.sequence)) + len(np.unique(other.sequence))
+    assert (np.diff(both.sequence[:12]) == np.diff(one.sequence)).all()
+    with pytest.raises(BadInput, match="different columns"):
+        joined([one, TriggerSet(other.snr, other.mask, {"label": other.columns["label"]}, True, {})])

@@ -6,6 +6,7 @@ the eight flips and rotations about it are exact: each is a permutation of pixel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,32 @@ def split_by_sequence(triggers: TriggerSet, share: float, seed: int) -> tuple[ND
     for group in (np.flatnonzero(is_true), np.flatnonzero(~is_true)):
         second[rng.permutation(group)[: round(share * len(group))]] = True
     return np.flatnonzero(~second[member]), np.flatnonzero(second[member])
+
+
+def joined(sets: Sequence[TriggerSet]) -> TriggerSet:
+    """Join labelled trigger sets of different time lines; sequences are numbered anew, so that none are mixed up.
+
+    Raises
+    ------
+    BadInput
+        If the sets do not have the same columns.
+    """
+    columns = [set(s.columns) for s in sets]
+    if any(c != columns[0] for c in columns):
+        odd = set.union(*columns) - set.intersection(*columns)
+        raise BadInput(f"trigger sets have different columns: {sorted(odd)}")
+    values = {name: np.concatenate([s.columns[name] for s in sets]) for name in sets[0].columns}
+    if "sequence" in values:
+        parts = [np.unique(s.sequence, return_inverse=True) for s in sets]
+        starts = np.cumsum([0, *(len(names) for names, _ in parts)])
+        values["sequence"] = np.concatenate([at + start for (_, at), start in zip(parts, starts, strict=False)])
+    return TriggerSet(
+        np.concatenate([s.snr for s in sets]),
+        np.concatenate([s.mask for s in sets]),
+        values,
+        all(s.simulated for s in sets),
+        sets[0].provenance,
+    )
 
 
 def make_examples(triggers: TriggerSet, rule: PlaneRule, outburst_weight: float = 1.0) -> Examples:

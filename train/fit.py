@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from slewguard.subimages.verdict import Judgement
 from slewguard.train.baseline import write_baseline
 from slewguard.train.calibrate import Levels, calibrate, check_causes, data_hash
 from slewguard.train.checkpoint import Checkpoint
-from slewguard.train.data import split_by_sequence
+from slewguard.train.data import joined, split_by_sequence
 from slewguard.train.loop import Phase, Progress, Source, Trainer, load_tensors, named_tensors, predict
 from slewguard.train.metrics import check_seed, evaluate
 from slewguard.train.nets import FlightNet, HandmadeNet, parameters
@@ -58,6 +58,7 @@ def train(
     levels: Levels | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
     resume: bool = False,
+    also: Sequence[TriggerSet] = (),
 ) -> Path:
     """Train a network on a labelled trigger set.
 
@@ -80,6 +81,9 @@ def train(
         Told after each epoch.
     resume : bool
         Go on from the checkpoint beside ``out``, if there is one; the result is that of an uninterrupted run.
+    also : sequence of TriggerSet
+        Alerts of other populations to fit as well. Held out and calibrated on is the first set alone, so that the
+        certificate names one population.
 
     Returns
     -------
@@ -107,7 +111,12 @@ def train(
         raise BadInput("trigger set holds no alert labelled true or false")
     first, second = split_by_sequence(usable, chosen.held_out, seed)
     fitted, held_out = usable.select(first), usable.select(second)
+    for other in also:
+        check_causes(other)
+        fitted = joined([fitted, other.select(np.flatnonzero((other.rejected == 0) & (other.label != UNCLEAR)))])
     provenance = _provenance(triggers, chosen, seed, fitted, held_out)
+    if also:
+        provenance["also"] = [_about(other) for other in also]
     # With the unclear alerts of the same events, which calibration counts as looks at a burst.
     whole = np.isin(sound.sequence, held_out.sequence)
     calibration = sound.select(np.flatnonzero(whole)) if "sequence" in sound.columns else held_out
@@ -258,16 +267,20 @@ def _provenance(
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in packages},
         },
-        "data": {
-            "sha256": data_hash(triggers),
-            "alerts": len(triggers),
-            "simulated": triggers.simulated,
-            "provenance": dict(triggers.provenance),
-        },
+        "data": _about(triggers),
         "split": {
             name: {"alerts": len(part), "sequences": len(np.unique(part.sequence)), "true": int(part.label.sum())}
             for name, part in (("fitted", fitted), ("held_out", held_out))
         },
+    }
+
+
+def _about(triggers: TriggerSet) -> dict[str, Any]:
+    return {
+        "sha256": data_hash(triggers),
+        "alerts": len(triggers),
+        "simulated": triggers.simulated,
+        "provenance": dict(triggers.provenance),
     }
 
 
