@@ -77,8 +77,8 @@ def joined(sets: Sequence[TriggerSet]) -> TriggerSet:
     """
     columns = [set(s.columns) for s in sets]
     if any(c != columns[0] for c in columns):
-        odd = set.union(*columns) - set.intersection(*columns)
-        raise BadInput(f"trigger sets have different columns: {sorted(odd)}")
+        odd = sorted(name for name in set().union(*columns) if not all(name in c for c in columns))
+        raise BadInput(f"trigger sets have different columns: {odd}")
     values = {name: np.concatenate([s.columns[name] for s in sets]) for name in sets[0].columns}
     if "sequence" in values:
         parts = [np.unique(s.sequence, return_inverse=True) for s in sets]
