@@ -24,7 +24,7 @@ VERBS = {
     "bench": "Measure latency and size of the host engines.",
     "chain": "Replay mission days with and without the classifier: slews saved, bursts lost.",
     "advise": "Judge sub-images: verdict, reasons and picture.",
-    "inspect": "Describe or draw a sub-image, a trigger set, a model or a package.",
+    "inspect": "Describe or draw a sub-image, a trigger set, a model or a package; simulate an alert again.",
 }
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.sim.keys import log_uniform
 from slewguard.sim.lightcurve import SHORT_S, LightCurve, Steady, decaying, draw_pulses
 from slewguard.sim.settings_sky import Bursts
 from slewguard.sim.spectra import (
@@ -198,11 +199,6 @@ def draw_outburst(rng: np.random.Generator, rate: Float64, bursts: Bursts, seen:
         return Transient(kind, "pulses", t90, excess * t90 / 0.9)
     duration = log_uniform(rng, bursts.outburst_s)
     return Transient(kind, "steady", 0.9 * duration, excess * duration)
-
-
-def log_uniform(rng: np.random.Generator, ends: tuple[float, float]) -> float:
-    """Draw from a log-uniform distribution."""
-    return float(np.exp(rng.uniform(np.log(ends[0]), np.log(ends[1]))))
 
 
 def _choose(rng: np.random.Generator, kinds: tuple[str, ...], weights: tuple[float, ...]) -> str:

@@ -142,7 +142,7 @@ def _flat(about: Circumstances) -> Float64:
 
 
 def column(rng: np.random.Generator, about: Circumstances) -> Disturbance:
-    """One to four lines of pixels, whole or in part, that count too much or too little."""
+    """One or two strips of one to four lines of pixels, whole or in part, that count too much or too little."""
     plane = np.zeros((about.pixels, about.pixels))
     for _ in range(int(rng.integers(1, 3))):
         _add_column(rng, plane, log_uniform(rng, about.defects.column_excess))

@@ -79,12 +79,13 @@ def first_alert_rows(inputs: Inputs) -> list[Row]:
     sequences = population.column("sequence")
     all_partial = float(partial.mean()) if len(partial) else float("nan")
     rows = []
-    for key, fact, flags, theirs, note in (
+    for key, fact, flags, theirs, tuned_on, note in (
         (
             "crt_share",
             "share of first burst alerts by the count-rate trigger",
             crt,
             [n.trigger == "CRT" for n in public],
+            "trigger: crt_threshold",
             "",
         ),
         (
@@ -92,6 +93,7 @@ def first_alert_rows(inputs: Inputs) -> list[Row]:
             "share of first burst alerts whose sub-image reaches over the edge of the field",
             partial[first],
             [_partial(inputs, n) for n in public],
+            "",
             f"{all_partial:.2f} of all {len(partial):,} sub-images of {len(np.unique(sequences)):,} sequences",
         ),
         (
@@ -99,19 +101,21 @@ def first_alert_rows(inputs: Inputs) -> list[Row]:
             "share of first burst alerts within 10 px of a known source",
             population.near_known(first),
             [_near_known(inputs, n) for n in public],
+            "",
             "notices: by our catalogue, the Earth left aside",
         ),
     ):
         k = sum(theirs)
         accepted = clopper_pearson(k, len(theirs))
         fact = f"{fact} {accepted[0]:.2f} to {accepted[1]:.2f} ({k} of {len(theirs)}, Clopper-Pearson)"
+        section: Section = "tuned on" if tuned_on else "not tuned on"
         if not len(first):
-            rows.append(unmeasured(key, "not tuned on", fact, _NOTICES, "no such alerts"))
+            rows.append(unmeasured(key, section, fact, _NOTICES, "no such alerts", tuned_on=tuned_on))
             continue
         rows.append(
             compared(
                 key,
-                "not tuned on",
+                section,
                 fact,
                 _NOTICES,
                 float(flags.mean()),
@@ -119,6 +123,7 @@ def first_alert_rows(inputs: Inputs) -> list[Row]:
                 interval=clopper_pearson(int(flags.sum()), len(flags)),
                 n=len(flags),
                 of="sequences",
+                tuned_on=tuned_on,
                 note=note,
             )
         )
