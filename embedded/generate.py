@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.embedded import api, fast, plain, planes_c, selftest, traceability
+from slewguard.embedded import api, fast, header, plain, planes_c, selftest, traceability
 from slewguard.embedded.blob import Blob, Member, make_blob
 from slewguard.embedded.golden import make_golden, make_looks, make_reasons, selftest_planes
 from slewguard.embedded.harness import trace_source
@@ -90,7 +90,7 @@ class Printer:
         prototypes = fast.prototypes(quick) if quick else plain.prototypes(model, plan)
         checks = selftest.checks(model, layers=is_plain)
         texts = {
-            "slewguard.h": api.header(model, self.style, blob, self.scratch_bytes, prototypes, checks),
+            "slewguard.h": header.header(model, self.style, blob, self.scratch_bytes, prototypes, checks),
             "slewguard.c": api.source(model, self.style, blob, self.scratch_bytes),
             "slewguard_network.c": fast.source(model, quick) if quick else plain.source(model, plan),
             "slewguard_planes.c": planes_c.source(model),
