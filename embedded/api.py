@@ -244,7 +244,7 @@ uint32_t slewguard_scrub(const slewguard_weights_t *weights, slewguard_scrub_t *
     scrub->crc = crc;
     if (end == size) {
         /* The CRC of anything that ends with its own CRC. */
-        found = (~crc == ${residue}u) ? (uint32_t)SLEWGUARD_SCRUB_INTACT : (uint32_t)SLEWGUARD_SCRUBDAMAGED;
+        found = (~crc == ${residue}u) ? (uint32_t)SLEWGUARD_SCRUB_INTACT : (uint32_t)SLEWGUARD_SCRUB_DAMAGED;
         scrub->position = 0;
         scrub->crc = 0;
     }
