@@ -6,7 +6,7 @@ from synthetic_alerts import synthetic_alerts
 
 from slewguard.export.planes import PlaneRule, make_planes
 from slewguard.subimages import COLUMNS, BadInput, TriggerSet
-from slewguard.train.data import augment, joined, make_examples, split_by_sequence, views
+from slewguard.train.data import augment, joined, make_examples, split_by_sequence, views, with_more_marks
 
 ALERTS = synthetic_alerts(64)
 
@@ -113,3 +113,18 @@ def test_joined_sets_keep_their_sequences_apart() -> None:
     assert (np.diff(both.sequence[:12]) == np.diff(one.sequence)).all()
     with pytest.raises(BadInput, match="different columns"):
         joined([one, TriggerSet(other.snr, other.mask, {"label": other.columns["label"]}, True, {})])
+
+
+def test_more_marks_touch_background_two_to_ten_pixels_from_the_trigger() -> None:
+    alerts = synthetic_alerts(200, seed=3)
+    marked = with_more_marks(alerts, 0.5, seed=1)
+    changed = np.argwhere(marked.mask != alerts.mask)
+    assert 60 < len(changed) < 120
+    assert len(np.unique(changed[:, 0])) == len(changed)
+    distance = np.hypot(changed[:, 1] - 28, changed[:, 2] - 28)
+    assert distance.min() > 1.4
+    assert distance.max() < 10.8
+    assert (alerts.mask[tuple(changed.T)] == 1).all()
+    assert (marked.mask[tuple(changed.T)] == 2).all()
+    assert marked.snr is alerts.snr
+    assert (with_more_marks(alerts, 0.0, seed=1).mask == alerts.mask).all()

@@ -7,13 +7,13 @@ the eight flips and rotations about it are exact: each is a permutation of pixel
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slewguard.export.planes import PlaneRule, make_planes
-from slewguard.subimages.contract import SIDE, TRUE, TriggerSet
+from slewguard.subimages.contract import BACKGROUND, CENTRE, KNOWN_SOURCE, SIDE, TRUE, TriggerSet
 from slewguard.subimages.errors import BadInput
 
 N_VIEWS = 8
@@ -91,6 +91,30 @@ def joined(sets: Sequence[TriggerSet]) -> TriggerSet:
         all(s.simulated for s in sets),
         sets[0].provenance,
     )
+
+
+def with_more_marks(triggers: TriggerSet, share: float, seed: int) -> TriggerSet:
+    """Mark a known source that does not show near the trigger of some alerts.
+
+    A catalogue holds many sources too faint to leave a trace. Without them a network learns from few bursts near a
+    known source that an alert near a mark is false, whatever it looks like.
+
+    Parameters
+    ----------
+    triggers : TriggerSet
+    share : float
+        Of the alerts that get one more mark, 2 to 10 pixels from the trigger.
+    seed : int
+    """
+    rng = np.random.default_rng(seed)
+    mask = triggers.mask.copy()
+    chosen = np.flatnonzero(rng.random(len(triggers)) < share)
+    angle, away = rng.uniform(0.0, 2.0 * np.pi, len(chosen)), rng.uniform(2.0, 10.0, len(chosen))
+    row = np.rint(CENTRE + away * np.sin(angle)).astype(int)
+    column = np.rint(CENTRE + away * np.cos(angle)).astype(int)
+    free = mask[chosen, row, column] == BACKGROUND
+    mask[chosen[free], row[free], column[free]] = KNOWN_SOURCE
+    return replace(triggers, mask=mask)
 
 
 def make_examples(triggers: TriggerSet, rule: PlaneRule, outburst_weight: float = 1.0) -> Examples:

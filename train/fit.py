@@ -32,7 +32,7 @@ from slewguard.subimages.verdict import Judgement
 from slewguard.train.baseline import write_baseline
 from slewguard.train.calibrate import Levels, calibrate, check_causes, data_hash
 from slewguard.train.checkpoint import Checkpoint
-from slewguard.train.data import joined, split_by_sequence
+from slewguard.train.data import joined, split_by_sequence, with_more_marks
 from slewguard.train.loop import Phase, Progress, Source, Trainer, load_tensors, named_tensors, predict
 from slewguard.train.metrics import check_seed, evaluate
 from slewguard.train.nets import FlightNet, HandmadeNet, parameters
@@ -202,6 +202,7 @@ def _flight(
     from safetensors.torch import save
 
     recipe, rule = work.recipe, PlaneRule()
+    fitted = with_more_marks(fitted, recipe.more_marks, work.seed)
     source = FlightSource(fitted, rule, recipe.drop_id, recipe.outburst_weight)
     test = FlightSource(held_out, rule, 0.0)
     net = FlightNet().to(memory_format=torch.channels_last)

@@ -3,8 +3,9 @@
 All scales are powers of two and fixed before quantisation-aware training starts, so that a real number of the
 network is an integer times a known power of two, exactly, in float32 (see :mod:`slewguard.export.model`):
 
-* activations: from the *maximum* over a calibration sample. The few largest values are the trigger peak; clipping
-  them at a percentile costs the rejection. The score alone may saturate, for 1 % of the sample;
+* activations: from each alert's *maximum* over a calibration sample, such that nine tenths of the alerts saturate
+  nowhere. The few largest values of an alert are the trigger peak; clipping all of them costs the rejection. The
+  score alone may saturate, for 1 % of the sample;
 * weights: 6 bits, one scale a channel, from the folded weights' maximum;
 * biases: n + 1/2 in units of the accumulator, inside the training loop, so that no accumulator is ever a tie.
 
@@ -39,6 +40,12 @@ WEIGHT_BITS = 6
 W_MAX = 2 ** (WEIGHT_BITS - 1) - 1
 SATURATED = 0.01
 """Share of the calibration alerts whose score may lie beyond the scale."""
+_ORDINARY = 0.9
+"""Share of the calibration alerts of which no activation saturates.
+
+The brightest tenth may: a scale that holds their peaks too leaves two bits less to all others (measured, before
+training on the grid: AUC 0.953 instead of 0.992).
+"""
 
 _INT8_MAX = 128
 
@@ -207,7 +214,7 @@ def quantise(net: FlightNet, sample: Tensor) -> QuantNet:
 def put_on_grid(
     shapes: tuple[LayerShape, ...], folded: list[tuple[Tensor, Tensor]], sample: Tensor, limit: int = MAX_ACCUMULATOR
 ) -> QuantNet:
-    """Choose scales by the maxima over a sample, and put weights and biases on their grids.
+    """Choose scales by the maxima of a sample's alerts, and put weights and biases on their grids.
 
     Parameters
     ----------
@@ -232,7 +239,7 @@ def put_on_grid(
         x = F.conv2d(pad(x, shape), weight, bias, shape.stride, groups=groups)
         last = shape is shapes[-1]
         x = x if last else F.relu(x)
-        top = _score_top(x) if last else float(x.max())
+        top = _score_top(x) if last else float(torch.quantile(x.flatten(1).amax(1), _ORDINARY))
         out_log2 = _log2_of(top, 127 if last else 255)
         grid = Grid(shape, input_max, in_log2, out_log2, (), last, MAX_ACCUMULATOR if last else limit)
         grid = _with_shifts(grid, weight)
