@@ -23,6 +23,7 @@ from slewguard.sim.population import draw_truth
 from slewguard.sim.scene import Scene, Truth, build_scene
 from slewguard.sim.settings_trigger import TICK_S
 from slewguard.sim.skip import worth_imaging
+from slewguard.sim.threads import one_thread
 from slewguard.sim.trigger import cut_sub_image, r90_arcmin
 from slewguard.subimages.contract import SubImage
 
@@ -79,6 +80,11 @@ def simulate_event(config: SimConfig, seed: int, event_id: EventId, *, skip: boo
     skip : bool
         Leave out exposures that cannot alert.
     """
+    with one_thread():
+        return _simulate_event(config, seed, event_id, skip)
+
+
+def _simulate_event(config: SimConfig, seed: int, event_id: EventId, skip: bool) -> Simulated | None:
     rng = generator(seed, event_id.sequence)
     flight = mission(config, seed)
     truth = draw_truth(rng, flight, event_id.cause, event_id.sequence, event_id.day)

@@ -19,6 +19,11 @@ PEAKSNR     SNR of the peak in sigma
 PEAKSNR2    SNR of the second peak in sigma
 SKY_Y       sky-map position along y in pixels
 SKY_Z       sky-map position along z in pixels
+RA_PEAK     right ascension of the peak in degrees, ICRS
+DEC_PEAK    declination of the peak in degrees, ICRS
+R90         radius of the 90 % error circle in arcmin, without the systematic part
+MAPSTD      standard deviation of the SNR map in sigma
+SLEWREQ     1 where a slew is asked for, else 0
 SEQUENCE    number of the event
 LABEL       1 true, 0 false, -1 unclear
 CAUSE       why the alert arose
@@ -60,11 +65,16 @@ KEYWORDS: Mapping[str, tuple[str, str]] = {
     "second_peak": ("PEAKSNR2", "[sigma] SNR of the second peak"),
     "sky_y": ("SKY_Y", "[pix] sky-map position along y"),
     "sky_z": ("SKY_Z", "[pix] sky-map position along z"),
+    "ra_deg": ("RA_PEAK", "[deg] right ascension of the peak, ICRS"),
+    "dec_deg": ("DEC_PEAK", "[deg] declination of the peak, ICRS"),
+    "r90_arcmin": ("R90", "[arcmin] radius of the 90 % error circle"),
+    "map_std": ("MAPSTD", "[sigma] standard deviation of the SNR map"),
+    "slew": ("SLEWREQ", "1 where a slew is asked for, else 0"),
     "sequence": ("SEQUENCE", "number of the event"),
     "label": ("LABEL", "1 true, 0 false, -1 unclear"),
     "cause": ("CAUSE", "why the alert arose"),
 }
-"""Keyword and comment of each column."""
+"""Keyword and comment of each column that is kept; mission time means nothing outside its time line."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 FITS_MAGIC = b"SIMPLE  ="
@@ -213,7 +223,7 @@ def _scalars(meta: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
     """Return the known columns as values of keywords."""
     found: dict[str, bool | int | float | str] = {}
     for name, kind in COLUMNS.items():
-        if name not in meta:
+        if name not in meta or name not in KEYWORDS:
             continue
         value = as_column(name, np.asarray(meta[name]).reshape(1))[0]
         if kind.kind == "S":

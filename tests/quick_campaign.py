@@ -37,7 +37,9 @@ def quick_alerts(config: SimConfig, seed: int, event: EventId) -> list[SubImage]
     return [SubImage(image, mask, -1, {**meta, "peak_snr": image[28, 28]}) for image in snr]
 
 
-slewguard.sim.campaign.alerts = quick_alerts
+# In the process that runs this script and in its workers, not in one that imports it.
+if __name__ in ("__main__", "__mp_main__"):
+    slewguard.sim.campaign.alerts = quick_alerts
 
 if __name__ == "__main__":
     sys.argv = ["slewguard", "simulate", *sys.argv[1:]]

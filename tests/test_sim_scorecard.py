@@ -159,7 +159,7 @@ def test_error_radius_rows_do_not_read_the_reported_one(monkeypatch) -> None:
     monkeypatch.setattr("slewguard.sim.scorecard_optics.r90_arcmin", lambda snr, instrument: 1.0)
     after = error_radius_rows(inputs(injections=20))
     assert [row.ours for row in before] == [row.ours for row in after]
-    assert len(before) == 8
+    assert len(before) == 12
 
 
 def test_first_alerts_are_the_earliest_true_ones_above_the_limit() -> None:
