@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -197,7 +198,9 @@ def _validate(schema: type[_Parsed], text: str) -> _Parsed:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"not a slewguard model: {where + ': ' if where else ''}{first['msg']}") from error
+        # A message may quote the whole value at fault.
+        message = textwrap.shorten(first["msg"], 120, placeholder=" ...")
+        raise BadInput(f"not a slewguard model: {where + ': ' if where else ''}{message}") from error
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

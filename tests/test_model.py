@@ -275,3 +275,11 @@ def test_unreadable_files_name_themselves(tmp_path):
     for place in (tmp_path, tmp_path / "absent.json", "a\0b"):
         with pytest.raises(BadInput):
             load_model(place)
+
+
+def test_a_fault_that_quotes_a_large_value_stays_one_short_line():
+    content = json.loads(random_model(1).to_json())
+    content["layers"][0]["op"] = list(range(5000))
+    with pytest.raises(BadInput) as caught:
+        model_from_json(json.dumps(content))
+    assert len(str(caught.value)) < 300
