@@ -427,11 +427,12 @@ def long_set(n, per_sequence):
 
 
 def test_draws_have_the_talks_size_and_part_no_sequence():
-    triggers = long_set(1500, 7)
+    triggers = long_set(2400, 4)
     train, test = talk_draw(triggers, np.random.default_rng(0))
     assert (len(train), len(test)) == (450, 113)
     assert (triggers.label[train].sum(), triggers.label[test].sum()) == (266, 67)
     assert len(np.unique([*train, *test])) == 563
+    assert max(np.unique(triggers.sequence[[*train, *test]], return_counts=True)[1]) == 2
     assert not set(triggers.sequence[train]) & set(triggers.sequence[test])
     assert set(train) != set(talk_draw(triggers, np.random.default_rng(1))[0])
     large, held_out = large_draw(triggers, 600, 0)
