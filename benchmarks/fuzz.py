@@ -29,15 +29,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from slewguard.benchmarks.fuzz_kinds import KINDS, Kind
+from slewguard.sim.threads import one_thread_for_children
 from slewguard.subimages import BadInput
 from slewguard.subimages.errors import printable
 
@@ -111,7 +111,7 @@ def fuzz(
     tallies = {name: Tally() for name in kinds}
     chunks = [(name, start, min(n, start + _CHUNK)) for start in range(0, n, _CHUNK) for name in kinds]
     began, done = time.monotonic(), 0
-    with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
+    with one_thread_for_children(), ThreadPoolExecutor(workers) as pool:
 
         def work(name: str, start: int, stop: int) -> list[Outcome]:
             return run_range(name, kinds[name], seed, start, stop, seconds)
@@ -227,22 +227,6 @@ def _tail(log: Path) -> str:
     return f"in {Path(frame[1]).name}:{frame[2]} {frame[3]}" if frame else printable(" ".join(said.split())[-200:])
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let children start no pools of threads, whose stacks would fill the address space of machines of many cores."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def render(tallies: Mapping[str, Tally]) -> str:
     """Table of the outcomes for people."""
     rows = [["kind", "files", *OUTCOMES, "faults", "files/s", "slowest"]]
@@ -323,7 +307,7 @@ def _only(parser: argparse.ArgumentParser, file: str, folder: Path | None) -> in
     name, seed, index = found[1], int(found[2]), int(found[3])
     if folder:
         _keep(file, folder)
-    with _one_thread_each():
+    with one_thread_for_children():
         (outcome,) = run_range(name, KINDS[name], seed, index, index + 1)
     print(f"{outcome.outcome} in {outcome.seconds:.3f} s: {outcome.detail}")
     return int(outcome.outcome in FAILURES)

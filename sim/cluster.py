@@ -10,15 +10,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
+from slewguard.sim.threads import one_thread_for_children
 from slewguard.subimages.errors import BadInput
 
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
 
-_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _CONNECT_S = 20
 
 
@@ -83,7 +82,7 @@ def _pool(task: Callable[[I], R], inputs: Mapping[int, I], workers: int) -> Iter
     # Not forked: the caller may hold threads of a network library.
     pool = ProcessPoolExecutor(min(workers, len(inputs)), mp_context=get_context("spawn"), initializer=_start_worker)
     try:
-        with _one_thread_each():
+        with one_thread_for_children():
             waiting = {pool.submit(task, given): number for number, given in inputs.items()}
         for future in as_completed(list(waiting)):
             yield waiting.pop(future), future.result()
@@ -105,21 +104,6 @@ def _start_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let processes started here use one BLAS thread, so that workers do not crowd each other out."""
-    before = {name: os.environ.get(name) for name in _THREAD_LIMITS}
-    os.environ.update(dict.fromkeys(_THREAD_LIMITS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def dask(address: str) -> Runner:
