@@ -51,14 +51,35 @@ def split(triggers: TriggerSet, share: float, seed: int) -> tuple[TriggerSet, Tr
     BadInput
         If labels are missing or contradict causes, or a class is missing among those to fit.
     """
-    check_causes(triggers)
-    usable = triggers.select(np.flatnonzero((triggers.rejected == 0) & (triggers.label != UNCLEAR)))
+    usable = labelled(triggers)
     first, second = split_by_sequence(usable, share, seed)
     fitted = usable.select(first)
     n_true = int(fitted.label.sum())
     if not 0 < n_true < len(fitted):
         raise BadInput(f"{n_true} true of {len(fitted)} labelled alerts to train on: both kinds are needed")
     return fitted, usable.select(second)
+
+
+def labelled(triggers: TriggerSet) -> TriggerSet:
+    """Return the alerts that keep the contract and are labelled true or false.
+
+    Raises
+    ------
+    BadInput
+        If labels are missing or contradict causes.
+    """
+    check_causes(triggers)
+    return triggers.select(np.flatnonzero((triggers.rejected == 0) & (triggers.label != UNCLEAR)))
+
+
+def about(triggers: TriggerSet) -> dict[str, Any]:
+    """What identifies a trigger set."""
+    return {
+        "sha256": data_hash(triggers),
+        "alerts": len(triggers),
+        "simulated": triggers.simulated,
+        "provenance": dict(triggers.provenance),
+    }
 
 
 def provenance(
@@ -76,12 +97,7 @@ def provenance(
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("slewguard", "numpy", *packages)},
         },
-        "data": {
-            "sha256": data_hash(triggers),
-            "alerts": len(triggers),
-            "simulated": triggers.simulated,
-            "provenance": dict(triggers.provenance),
-        },
+        "data": about(triggers),
         "split": {
             name: {"alerts": len(part), "sequences": len(np.unique(part.sequence)), "true": int(part.label.sum())}
             for name, part in zip(("fitted", "held_out"), parts, strict=True)
