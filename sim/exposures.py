@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +95,23 @@ def draw_light_curve(rng: np.random.Generator, scene: Scene, start: int, stop: i
             counted = photons + sum(d.expected(photons, a * TICK_S, b * TICK_S) for d in changes)
             expected[a - start : b - start] += share[a - start : b - start, None, None] * quadrants(counted)
     return LightCurve4(start, rng.poisson(expected))
+
+
+class Exposed(Protocol):
+    """A scene and the counts of windows of it, wherever they come from."""
+
+    @property
+    def scene(self) -> Scene:
+        """What the counts are taken for: the trigger's view of the sky and the truth behind an alert."""
+        ...
+
+    def counts(self, window: Window, atoms: slice) -> Counts:
+        """Shadowgram of a window in a band, int64 [80, 80]."""
+        ...
+
+    def edges_s(self, window: Window) -> list[float]:
+        """Pieces of time from which a window was drawn, s."""
+        ...
 
 
 @dataclass

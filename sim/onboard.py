@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slewguard.sim.countrate import Excess, find_excesses, quadrants, tick_of, ticks
-from slewguard.sim.exposures import Exposer, LightCurve4, Window, draw_light_curve, edges_of
+from slewguard.sim.exposures import Exposed, Exposer, LightCurve4, Window, draw_light_curve, edges_of
 from slewguard.sim.imaging import SkyMap
 from slewguard.sim.judge import Judged, judge
 from slewguard.sim.scene import Scene
@@ -39,15 +39,20 @@ class Alert:
 
 def count_rates(rng: np.random.Generator, scene: Scene, start: int, stop: int) -> tuple[LightCurve4, list[Window]]:
     """Draw the count rates between two ticks and return them with the windows that the excesses ask to image."""
-    trigger = scene.mission.config.trigger
-    curve = draw_light_curve(rng, scene, start, stop, ticks(trigger.short_window_s))
+    curve = draw_light_curve(rng, scene, start, stop, ticks(scene.mission.config.trigger.short_window_s))
+    return curve, asked_windows(scene, curve)
+
+
+def asked_windows(scene: Scene, curve: LightCurve4) -> list[Window]:
+    """Windows that the excesses of a light curve ask to image."""
+    trigger, start = scene.mission.config.trigger, curve.first
     counts = curve.counts.copy()
     for _, d in scene.disturbances():
         at = tick_of(d.start_s) - start if d.counts is not None else -1
         if d.counts is not None and 0 <= at < len(counts):
             counts[at] += quadrants(d.counts).astype(np.int64)
     banded = np.stack([counts[:, b].sum(axis=1) for b in scene.mission.response.bands], axis=1)
-    return curve, [_asked(e, start) for e in find_excesses(banded, trigger, start)]
+    return [_asked(e, start) for e in find_excesses(banded, trigger, start)]
 
 
 def _asked(excess: Excess, first: int) -> Window:
@@ -74,8 +79,13 @@ def observe(
     until_sequence_ends : bool
         Stop where the sequence that the first alert opens is over: all alerts are taken as of one event.
     """
-    trigger = scene.mission.config.trigger
     exposer = Exposer(rng, scene, edges_of(windows), light_curves)
+    return watch(exposer, windows, until_sequence_ends=until_sequence_ends)
+
+
+def watch(exposer: Exposed, windows: Sequence[Window], *, until_sequence_ends: bool = True) -> list[Alert]:
+    """:func:`observe` of counts that come from elsewhere; every window must lie between edges of ``exposer``."""
+    trigger = exposer.scene.mission.config.trigger
     found: list[Alert] = []
     for stop, group in groupby(sorted(windows), key=lambda w: w.stop):
         over = found and stop > found[0].window.stop + ticks(trigger.sequence_s)
@@ -100,7 +110,7 @@ class Image:
     """Counts of a fully lit pixel that were subtracted for each known source, float64 [n]."""
 
 
-def image(exposer: Exposer, windows: Sequence[Window]) -> list[Image]:
+def image(exposer: Exposed, windows: Sequence[Window]) -> list[Image]:
     """Image and search windows that end together and return those with a peak that passed."""
     scene = exposer.scene
     mission, view = scene.mission, scene.view
@@ -125,7 +135,7 @@ def image(exposer: Exposer, windows: Sequence[Window]) -> list[Image]:
     return found
 
 
-def _alert(exposer: Exposer, image: Image) -> Alert:
+def _alert(exposer: Exposed, image: Image) -> Alert:
     scene, window, peak = exposer.scene, image.window, image.peak
     parts = scene.parts(exposer.edges_s(window), scene.mission.response.bands[window.band])
     modelled = scene.catalogue_shadows * image.amplitudes[:, None, None]

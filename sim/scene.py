@@ -191,6 +191,28 @@ class Scene:
         """Return the scene with every transient taken out."""
         return replace(self, truths=tuple(replace(t, new=None) for t in self.truths), _photons={})
 
+    def misled(self, truths: Sequence[Truth], sources: Sources) -> Scene:
+        """Return the same sky and detector as an onboard software sees them that works with another catalogue.
+
+        Parameters
+        ----------
+        truths : sequence of Truth
+            With what is wrong, for the labels.
+        sources : Sources
+            With the true directions and fluxes of the scene's own.
+        """
+        shadows, area = _listed(self.telescope, sources)
+        view = Field(self.view.imager, shadows)
+        # What is kept of the photons stays true: nothing in the sky has changed.
+        return replace(
+            self,
+            truths=tuple(truths),
+            sources=sources,
+            view=view,
+            catalogue_shadows=shadows,
+            catalogue_area=area,
+        )
+
     def diffuse(self, start_s: float, stop_s: float) -> tuple[Float64, Float64]:
         """Counts of the diffuse sky, [atoms, 80, 80], and of bright limbs, [truths, atoms, 80, 80] (or empty)."""
         key = (start_s, stop_s)
@@ -338,8 +360,7 @@ def build_scene(
     criteria = Criteria.draw(rng, config.trigger)
     n = tel.geometry.pixels
     leak = mission.response.mask_transparency
-    listed = tel.shadows(sources.catalogue_y, sources.catalogue_z)
-    area = [tel.projected_area(y, z) for y, z in zip(sources.catalogue_y, sources.catalogue_z, strict=True)]
+    listed, area = _listed(tel, sources)
     mask_imager = imager(config.instrument, mask_seed, config.trigger.min_coding)
     return Scene(
         mission,
@@ -355,6 +376,12 @@ def build_scene(
         Lit.of(tel, [None if t.new is None else (t.new.y, t.new.z) for t in truths], leak),
         Field(mask_imager, listed),
         listed,
-        np.array(area).reshape(-1),
+        area,
         np.divide(1.0, tel.efficiency, out=np.ones((n, n)), where=tel.efficiency > 0.0),
     )
+
+
+def _listed(tel: Telescope, sources: Sources) -> tuple[Float64, Float64]:
+    """Shadows [n, 80, 80] and cm2 of a fully lit pixel [n] for the catalogue positions."""
+    area = [tel.projected_area(y, z) for y, z in zip(sources.catalogue_y, sources.catalogue_z, strict=True)]
+    return tel.shadows(sources.catalogue_y, sources.catalogue_z), np.array(area).reshape(-1)

@@ -137,7 +137,8 @@ class _Forecast:
         s, most = self._scene.sources, self._scene.mission.config.trigger.max_flux_ratio
         for fault in truth.faults:
             shift = float(np.hypot(fault.dy, fault.dz))
-            share = abs(fault.model_error) + min(shift / _HALF_WIDTH_PX, 1.5) + max(fault.flux_factor - 1.0, 0.0)
+            brighter = max(fault.flux_factor / fault.listed_factor - 1.0, 0.0)
+            share = abs(fault.model_error) + min(shift / _HALF_WIDTH_PX, 1.5) + brighter
             for i in np.flatnonzero(fault.concerns(s)):
                 area = self._scene.telescope.projected_area(float(s.y[i]), float(s.z[i]))
                 height = area * self._per_count(float(s.y[i]), float(s.z[i])) * min(share, most)

@@ -54,6 +54,10 @@ class Sources:
         """Return the sources with some true fluxes multiplied."""
         return replace(self, rate=self.rate * np.where(which, factor, 1.0)[:, None])
 
+    def listed_at(self, which: NDArray[np.bool_], factor: float) -> Sources:
+        """Return the sources with some catalogue fluxes multiplied."""
+        return replace(self, listed=self.listed * np.where(which, factor, 1.0)[:, None])
+
     def subtracted(self, which: NDArray[np.bool_], error: float) -> Sources:
         """Return the sources with an error added to the onboard model of some."""
         return replace(self, subtraction=self.subtraction + np.where(which, error, 0.0))
@@ -75,6 +79,8 @@ class Fault:
         True flux over what the catalogue expects.
     model_error : float
         Error of the subtracted counts.
+    listed_factor : float
+        Catalogue flux over what the catalogue should hold.
     """
 
     cause: str
@@ -83,6 +89,7 @@ class Fault:
     dz: float = 0.0
     flux_factor: float = 1.0
     model_error: float = 0.0
+    listed_factor: float = 1.0
 
     def concerns(self, sources: Sources) -> NDArray[np.bool_]:
         """Which sources it concerns, bool [n]."""
@@ -93,4 +100,5 @@ class Fault:
         """Return the sources with the fault in force."""
         which = self.concerns(sources)
         moved = sources.moved(which, self.dy, self.dz)
-        return moved.brightened(which, self.flux_factor).subtracted(which, self.model_error)
+        true = moved.brightened(which, self.flux_factor).listed_at(which, self.listed_factor)
+        return true.subtracted(which, self.model_error)

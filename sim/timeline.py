@@ -85,6 +85,32 @@ def simulate_event(config: SimConfig, seed: int, event_id: EventId, *, skip: boo
 
 
 def _simulate_event(config: SimConfig, seed: int, event_id: EventId, skip: bool) -> Simulated | None:
+    begun = begin_event(config, seed, event_id)
+    if begun is None:
+        return None
+    windows = worth_imaging(begun.scene, begun.windows) if skip else begun.windows
+    found = observe(begun.rng, begun.scene, windows + begun.asked, begun.curves)
+    return Simulated(event_id, begun.truth, begun.scene, found)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An event of which all is drawn but the counts of its images."""
+
+    rng: np.random.Generator
+    """To draw them from."""
+    truth: Truth
+    scene: Scene
+    windows: list[Window]
+    """Every image-trigger window while the trigger runs."""
+    curves: tuple[LightCurve4, ...]
+    """Count rates."""
+    asked: list[Window]
+    """What they ask to image."""
+
+
+def begin_event(config: SimConfig, seed: int, event_id: EventId) -> Begun | None:
+    """Draw an event up to its images, or return None where it cannot be seen at all."""
     rng = generator(seed, event_id.sequence)
     flight = mission(config, seed)
     truth = draw_truth(rng, flight, event_id.cause, event_id.sequence, event_id.day)
@@ -101,9 +127,7 @@ def _simulate_event(config: SimConfig, seed: int, event_id: EventId, skip: bool)
         curve, found = count_rates(rng, scene, start, stop)
         curves.append(curve)
         asked += found
-    if skip:
-        windows = worth_imaging(scene, windows)
-    return Simulated(event_id, truth, scene, observe(rng, scene, windows + asked, tuple(curves)))
+    return Begun(rng, truth, scene, windows, tuple(curves), asked)
 
 
 def alerts(config: SimConfig, seed: int, event_id: EventId) -> list[SubImage]:
