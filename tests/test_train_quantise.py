@@ -4,11 +4,13 @@ import torch
 import torch.nn.functional as F
 from synthetic_alerts import synthetic_alerts
 
+from slewguard.embedded.fast_plan import make_fast
 from slewguard.export.execute import run, run_layers
 from slewguard.export.flight import FLIGHT, random_model
 from slewguard.export.layers import MAX_ACCUMULATOR
 from slewguard.export.model import load_model
 from slewguard.export.planes import PlaneRule
+from slewguard.subimages import BadInput
 from slewguard.train.backend import TorchBackend
 from slewguard.train.nets import FlightNet, HandmadeNet, pad, parameters, real_planes
 from slewguard.train.quantise import fold, from_integer_model, quantise, rescale_score, to_integer_model
@@ -176,3 +178,41 @@ def test_backend_gives_the_bytes_of_the_specification(tmp_path, planes):
         assert np.array_equal(found, expected)
     assert np.array_equal(backend.score(planes), run(model, planes))
     assert backend.score(planes[:0]).shape == (0,)
+
+
+def summed_in_chunks(net):
+    stages = make_fast(to_integer_model(net, "t", PlaneRule())).stages
+    return sum(not channel.whole for stage in stages for channel in stage.channels)
+
+
+def test_every_channel_stays_in_its_lane_where_that_is_asked(trained, planes):
+    x = real_planes(torch.from_numpy(planes))
+    assert summed_in_chunks(quantise(trained, x)) > 0
+    net = quantise(trained, x, in_lane=True)
+    assert summed_in_chunks(net) == 0
+    with torch.no_grad():
+        for layer in net.layers:
+            layer.conv.weight.add_(3 * layer.grid.weight_scale * torch.sign(layer.conv.weight))
+    assert summed_in_chunks(net) > 0
+    net.bound()
+    assert summed_in_chunks(net) == 0
+
+
+@pytest.mark.parametrize("bits", [3, 4, 6])
+def test_narrow_weights_make_an_integer_model(trained, planes, bits):
+    net = quantise(trained, real_planes(torch.from_numpy(planes)), bits=bits)
+    model = to_integer_model(net, "t", PlaneRule())
+    assert differing(net, model, planes) == [0] * 9
+    most = max(np.abs(layer.weights.astype(int)).max() for layer in model.layers)
+    assert 2 ** (bits - 1) <= most <= 2 * (2 ** (bits - 1) - 1)
+
+
+def test_wide_weights_come_nearer_to_the_float_network_and_make_no_integer_model(trained, planes):
+    x = real_planes(torch.from_numpy(planes))
+    with torch.no_grad():
+        error = {bits: float((quantise(trained, x, bits=bits)(x) - trained(x)).abs().mean()) for bits in (4, 6, 8)}
+    assert error[8] < error[6] < error[4]
+    with pytest.raises(BadInput, match="exceeds"):
+        to_integer_model(quantise(trained, x, bits=7), "t", PlaneRule())
+    with pytest.raises(ValueError, match="9 bits"):
+        quantise(trained, x, bits=9)

@@ -6,7 +6,7 @@ network is an integer times a known power of two, exactly, in float32 (see :mod:
 * activations: from each alert's *maximum* over a calibration sample, such that nine tenths of the alerts saturate
   nowhere. The few largest values of an alert are the trigger peak; clipping all of them costs the rejection. The
   score alone may saturate, for 1 % of the sample;
-* weights: 6 bits, one scale a channel, from the folded weights' maximum;
+* weights: 6 bits, one scale a channel, from the folded weights' maximum (other widths are there to be compared);
 * biases: n + 1/2 in units of the accumulator, inside the training loop, so that no accumulator is ever a tie.
 
 In the model's own integers weights and biases are doubled (even weights, odd biases): for 6-bit weights ``w6`` and
@@ -35,9 +35,11 @@ from slewguard.export.planes import PlaneRule
 from slewguard.export.verdict import VerdictRule
 from slewguard.subimages.errors import BadInput
 from slewguard.train.nets import INPUT_LOG2, FlightNet, pad
+from slewguard.train.quantisers import quantisers
 
 WEIGHT_BITS = 6
-W_MAX = 2 ** (WEIGHT_BITS - 1) - 1
+LANE = 65535
+"""Greatest sum of a channel that two pixels in one 32-bit word can hold (:mod:`slewguard.embedded.lanes`)."""
 SATURATED = 0.01
 """Share of the calibration alerts whose score may lie beyond the scale."""
 _ORDINARY = 0.9
@@ -70,6 +72,10 @@ class Grid:
         int8 output, else uint8.
     limit : int
         Bound of the accumulator.
+    bits : int
+        Of the weights. 6 or fewer make an integer model; more are for comparison.
+    in_lane : bool
+        Keep each channel's sums within 16 bits, so that the fast C code needs no second sum.
     """
 
     shape: LayerShape
@@ -79,16 +85,46 @@ class Grid:
     shift: tuple[int, ...]
     signed: bool
     limit: int = MAX_ACCUMULATOR
+    bits: int = WEIGHT_BITS
+    in_lane: bool = False
+
+    @property
+    def weight_max(self) -> int:
+        """Largest magnitude of a weight, in units of its scale."""
+        return int(2 ** (self.bits - 1) - 1)
+
+    @property
+    def bias_bits(self) -> int:
+        """Of a bias in half units of the accumulator: twice its range is 20 bits, with weights of 6."""
+        return 20 + max(self.bits - WEIGHT_BITS, 0)
+
+    @property
+    def lane_width(self) -> Tensor:
+        """Width of an input's range as a share of 255, float32 [in or 1, 1, 1]; two of the planes are binary."""
+        if self.input_max != _INT8_MAX:
+            return torch.ones(1, 1, 1)
+        level = PlaneRule().level / 255
+        return torch.tensor([1.0, level, level]).view(3, 1, 1)
+
+    @property
+    def lane_room(self) -> Tensor:
+        """Largest sum of a channel's weights, by magnitude, times widths, that stays in a lane, float32 [out].
+
+        The range of the sums is as wide as 255 times that, and may have to be moved by less than the divisor of the
+        shift.
+        """
+        moved = torch.ldexp(torch.ones(len(self.shift)), torch.tensor(self.shift) - 1) - 1
+        return (LANE - moved).clamp(min=0) / 255
 
     @property
     def weight_scale(self) -> Tensor:
-        """Value of one unit of a 6-bit weight, float32 [out, 1, 1, 1]."""
+        """Value of one unit of a weight, float32 [out, 1, 1, 1]."""
         exponent = 1 - torch.tensor(self.shift) - self.out_log2 + self.in_log2
         return torch.ldexp(torch.ones(len(exponent)), exponent).view(-1, 1, 1, 1)
 
     @property
     def accumulator_scale(self) -> Tensor:
-        """Value of one unit of the 6-bit accumulator, float32 [out]."""
+        """Value of one unit of the accumulator, float32 [out]."""
         return self.weight_scale.flatten() * 2.0**-self.in_log2
 
 
@@ -107,7 +143,9 @@ class QuantLayer(nn.Module):
             shape.kernel,
             shape.stride,
             groups=shape.inputs if shape.op == "depthwise_conv2d" else 1,
-            **_quantisers(grid),
+            **quantisers(
+                grid.weight_scale, grid.bits, grid.accumulator_scale, grid.bias_bits, grid.out_log2, grid.signed
+            ),
         )
         for proxy in (self.conv.weight_quant, self.conv.bias_quant, self.conv.output_quant):
             proxy.skip_create_quant_tensor = True
@@ -126,16 +164,20 @@ class QuantLayer(nn.Module):
 
     @torch.no_grad()
     def bound(self) -> None:
-        """Shrink the channels whose accumulator could reach its limit."""
-        scale = self.grid.weight_scale
-        weight = self.conv.weight
-        taps = weight[0].numel()
-        magnitude = weight.abs().sum(dim=(1, 2, 3)) / scale.flatten()
-        bias = 2 * (self.conv.bias / self.grid.accumulator_scale).abs() + 1
-        room = (self.grid.limit - 1 - bias) / (2 * self.grid.input_max) - taps / 2
-        over = magnitude > room
+        """Shrink the channels whose accumulator could reach its limit, or leave its lane."""
+        grid, weight = self.grid, self.conv.weight
+        magnitude = weight.abs() / grid.weight_scale
+        bias = 2 * (self.conv.bias / grid.accumulator_scale).abs() + 1
+        # Rounding can add half a unit to each weight.
+        total, half = magnitude.sum(dim=(1, 2, 3)), weight[0].numel() / 2
+        room = ((grid.limit - 1 - bias) / (2 * grid.input_max) - half) / total
+        if grid.in_lane:
+            width = grid.lane_width.expand_as(weight[0])
+            wide, half = (magnitude * width).sum(dim=(1, 2, 3)), float(width.sum() / 2)
+            room = torch.minimum(room, (grid.lane_room - half).clamp(min=0) / wide)
+        over = room < 1
         if over.any():
-            weight[over] *= (room / magnitude)[over].view(-1, 1, 1, 1)
+            weight[over] *= room[over].view(-1, 1, 1, 1)
 
 
 class PoolLayer(nn.Module):
@@ -198,7 +240,7 @@ def fold(net: FlightNet) -> list[tuple[Tensor, Tensor]]:
 
 
 @torch.no_grad()
-def quantise(net: FlightNet, sample: Tensor) -> QuantNet:
+def quantise(net: FlightNet, sample: Tensor, *, bits: int = WEIGHT_BITS, in_lane: bool = False) -> QuantNet:
     """Put a trained float network on the integer grid, ready for quantisation-aware training.
 
     Parameters
@@ -206,13 +248,26 @@ def quantise(net: FlightNet, sample: Tensor) -> QuantNet:
     net : FlightNet
     sample : float32 tensor [N, 3, 56, 56]
         Real planes of the calibration sample.
+    bits : int
+        Of the weights, 2 to 8. Wider ones than 6 are trained and run like any, but no integer model holds them.
+    in_lane : bool
+        Keep the sums of every channel that the fast C code sums in a lane of 16 bits within it.
     """
-    return put_on_grid(net.shapes, fold(net), sample)
+    if not 2 <= bits <= 8:
+        raise ValueError(f"weights of {bits} bits, expected 2 to 8")
+    limit = MAX_ACCUMULATOR << max(bits - WEIGHT_BITS, 0)
+    return put_on_grid(net.shapes, fold(net), sample, limit, bits=bits, in_lane=in_lane)
 
 
 @torch.no_grad()
 def put_on_grid(
-    shapes: tuple[LayerShape, ...], folded: list[tuple[Tensor, Tensor]], sample: Tensor, limit: int = MAX_ACCUMULATOR
+    shapes: tuple[LayerShape, ...],
+    folded: list[tuple[Tensor, Tensor]],
+    sample: Tensor,
+    limit: int = MAX_ACCUMULATOR,
+    *,
+    bits: int = WEIGHT_BITS,
+    in_lane: bool = False,
 ) -> QuantNet:
     """Choose scales by the maxima of a sample's alerts, and put weights and biases on their grids.
 
@@ -225,6 +280,8 @@ def put_on_grid(
         Real planes.
     limit : int
         Bound of the accumulators of the rectified layers.
+    bits, in_lane :
+        As of :func:`quantise`.
     """
     grids: list[Grid | MaxPool] = []
     constants = iter(folded)
@@ -241,7 +298,9 @@ def put_on_grid(
         x = x if last else F.relu(x)
         top = _score_top(x) if last else float(torch.quantile(x.flatten(1).amax(1), _ORDINARY))
         out_log2 = _log2_of(top, 127 if last else 255)
-        grid = Grid(shape, input_max, in_log2, out_log2, (), last, MAX_ACCUMULATOR if last else limit)
+        # Layers without rows and columns to pair are summed in 32 bits.
+        paired = in_lane and x.shape[2:] != (1, 1)
+        grid = Grid(shape, input_max, in_log2, out_log2, (), last, MAX_ACCUMULATOR if last else limit, bits, paired)
         grid = _with_shifts(grid, weight)
         grids.append(grid)
         in_log2, input_max = grid.out_log2, 255
@@ -292,7 +351,8 @@ def to_integer_model(
     Raises
     ------
     BadInput
-        If a layer breaks the tie-free construction; :meth:`QuantNet.bound` in the loop prevents it.
+        If a layer breaks the tie-free construction (:meth:`QuantNet.bound` in the loop prevents it), or its weights
+        have more than 6 bits.
     """
     layers: list[Layer | MaxPool] = []
     for layer in net.layers:
@@ -355,62 +415,12 @@ def _with_shifts(grid: Grid, weight: Tensor) -> Grid:
     """Finest weight scales that hold the weights and bound the accumulator; a coarser output where s < 2."""
     flat = weight.flatten(1).abs()
     most = grid.limit / (2 * grid.input_max * _ROOM)
-    unit = torch.maximum(flat.amax(1) / W_MAX, flat.sum(1) / most).clamp(min=2.0**-30)
+    unit = torch.maximum(flat.amax(1) / grid.weight_max, flat.sum(1) / most).clamp(min=2.0**-30)
+    if grid.in_lane:
+        # A channel that is too wide gets a coarser unit, which costs it less than smaller weights would.
+        wide = (weight.abs() * grid.lane_width).sum(dim=(1, 2, 3))
+        unit = torch.maximum(unit, wide * 255 * _ROOM / LANE)
     finest = torch.floor(1 - torch.log2(unit)).int() + grid.in_log2 - grid.out_log2
     lack = max(SHIFTS[0] - int(finest.min()), 0)
     shift = tuple(int(s) for s in (finest + lack).clamp(max=SHIFTS[1]))
     return replace(grid, out_log2=grid.out_log2 - lack, shift=shift)
-
-
-def _quantisers(grid: Grid) -> dict[str, Any]:
-    """Brevitas quantisers with constant scales for weights, biases and outputs."""
-    from brevitas.core.bit_width import BitWidthConst
-    from brevitas.core.function_wrapper import Identity, RoundSte, TensorClamp
-    from brevitas.core.quant import IntQuant, RescalingIntQuant
-    from brevitas.core.scaling import ConstScaling
-    from brevitas.core.utils import SingleArgStatelessBuffer
-    from brevitas.core.zero_point import ZeroZeroPoint
-    from brevitas.inject import ExtendedInjector
-    from brevitas.proxy.parameter_quant import BiasQuantProxyFromInjector, WeightQuantProxyFromInjector
-    from brevitas.proxy.runtime_quant import ActQuantProxyFromInjector
-
-    def quantiser(proxy: type, scale: Tensor, bits: int, signed: bool, narrow: bool, rounding: nn.Module) -> Any:
-        class Quantiser(ExtendedInjector):
-            proxy_class = proxy
-            requires_input_scale = False
-
-        return Quantiser.let(
-            signed=signed,
-            narrow_range=narrow,
-            tensor_quant=RescalingIntQuant(
-                IntQuant(narrow, signed, Identity(), rounding, TensorClamp()),
-                ConstScaling(scale),
-                SingleArgStatelessBuffer(1.0),
-                ZeroZeroPoint(),
-                BitWidthConst(bits),
-            ),
-        )
-
-    return {
-        "weight_quant": quantiser(WeightQuantProxyFromInjector, grid.weight_scale, WEIGHT_BITS, True, True, RoundSte()),
-        # Twice the accumulator's range is 20 bits.
-        "bias_quant": quantiser(BiasQuantProxyFromInjector, grid.accumulator_scale, 20, True, False, HalfOddSte()),
-        "output_quant": quantiser(
-            ActQuantProxyFromInjector, torch.tensor(2.0**-grid.out_log2), 8, grid.signed, False, RoundSte()
-        ),
-    }
-
-
-class HalfOddSte(nn.Module):
-    """Nearest n + 1/2, with the gradient of the identity."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        from brevitas.core.function_wrapper import RoundSte
-
-        self.round = RoundSte()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Snap each element."""
-        snapped: Tensor = self.round(x - 0.5) + 0.5
-        return snapped
