@@ -180,9 +180,7 @@ def _flight(
     from safetensors.torch import save
 
     recipe, rule = work.recipe, PlaneRule()
-    fitted = with_more_marks(fitted, recipe.more_marks, work.seed)
-    source = FlightSource(fitted, rule, recipe.drop_id, recipe.outburst_weight)
-    test = FlightSource(held_out, rule, 0.0)
+    source, test = flight_source(fitted, recipe, work.seed), FlightSource(held_out, rule, 0.0)
     net = FlightNet().to(memory_format=torch.channels_last)
     work.fit(net, Phase("float", 0, recipe.epochs, recipe.batch, recipe.rate, recipe.decay), source, test)
     float_score = predict(net, test)
@@ -211,6 +209,12 @@ def _flight(
         "float": evaluate(float_score, held_out),
         "quantised": evaluate(score, held_out, Judgement(score, verdict, reason)),
     }
+
+
+def flight_source(fitted: TriggerSet, recipe: Recipe, seed: int) -> FlightSource:
+    """Alerts to fit as the flight network sees them while it is trained."""
+    fitted = with_more_marks(fitted, recipe.more_marks, seed)
+    return FlightSource(fitted, PlaneRule(), recipe.drop_id, recipe.outburst_weight)
 
 
 def _calibrated(net: QuantNet, rule: PlaneRule, calibration: TriggerSet, levels: Levels | None) -> IntegerModel:
