@@ -6,7 +6,7 @@ from synthetic_alerts import synthetic_alerts
 
 from slewguard.export.planes import PlaneRule, make_planes
 from slewguard.subimages import COLUMNS, BadInput, TriggerSet
-from slewguard.train.data import augment, joined, make_examples, split_by_sequence, views, with_more_marks
+from slewguard.train.data import augment, fade, joined, make_examples, split_by_sequence, views, with_more_marks
 
 ALERTS = synthetic_alerts(64)
 
@@ -128,3 +128,21 @@ def test_more_marks_touch_background_two_to_ten_pixels_from_the_trigger() -> Non
     assert (marked.mask[tuple(changed.T)] == 2).all()
     assert marked.snr is alerts.snr
     assert (with_more_marks(alerts, 0.0, seed=1).mask == alerts.mask).all()
+
+
+def test_a_faded_alert_has_the_noise_of_an_exposure_with_more_of_it():
+    examples = make_examples(ALERTS, PlaneRule())
+    planes = np.zeros((600, 3, 56, 56), dtype=np.int8)
+    planes[:, 1, :, 40:] = PlaneRule().level
+    planes[:, 0, 28, 28] = 100  # 25 sigma, which may lose half of its exposure
+    faded = fade(planes, 2, np.random.default_rng(0))
+    assert (faded[:, 1:] == planes[:, 1:]).all()
+    assert (faded[:, 0, :, 40:] == 0).all()
+    # Variance v / (1 + v) of each pixel, v uniform from 0 to 1: 1 - ln 2 on average; a twelfth from the rounding.
+    variance = (faded[:, 0, :20, :40].astype(float) ** 2).mean() / 16
+    assert variance == pytest.approx(1 - np.log(2) + 1 / 12 / 16, rel=0.05)
+    # 25 / sqrt(1 + v): 25 * 2 (sqrt(2) - 1) on average.
+    assert faded[:, 0, 28, 28].mean() / 4 == pytest.approx(50 * (np.sqrt(2) - 1), rel=0.02)
+    faint = examples.planes.copy()
+    faint[:, 0, 28, 28] = 4 * 6
+    assert (fade(faint, 2, np.random.default_rng(0)) == faint).all()

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.export.planes import PlaneRule, make_planes
+from slewguard.export.planes import Q_MAX, PlaneRule, make_planes
 from slewguard.subimages.contract import BACKGROUND, CENTRE, KNOWN_SOURCE, SIDE, TRUE, TriggerSet
 from slewguard.subimages.errors import BadInput
+from slewguard.train.features import psf
 
 N_VIEWS = 8
 
@@ -32,12 +34,15 @@ class Examples:
         1 true, 0 false.
     weight : float32 array [N]
         So that both classes weigh the same, 1 on average.
+    snr_log2 : int
+        One unit of the SNR plane is 2^-snr_log2 sigma.
     """
 
     planes: NDArray[np.int8]
     anonymous: NDArray[np.int8]
     label: NDArray[np.float32]
     weight: NDArray[np.float32]
+    snr_log2: int
 
     def __len__(self) -> int:
         return len(self.label)
@@ -145,7 +150,7 @@ def make_examples(triggers: TriggerSet, rule: PlaneRule, outburst_weight: float 
     weight = np.where(triggers.cause == "outburst", outburst_weight, 1.0)
     for one_class in (label == 1, label == 0):
         weight[one_class] *= len(label) / (2 * weight[one_class].sum())
-    return Examples(planes, anonymous, label, weight.astype(np.float32))
+    return Examples(planes, anonymous, label, weight.astype(np.float32), rule.snr_log2)
 
 
 def views() -> NDArray[np.int64]:
@@ -167,8 +172,10 @@ def views() -> NDArray[np.int64]:
     return np.stack(found)
 
 
-def augment(examples: Examples, index: NDArray[np.intp], drop_id: float, rng: np.random.Generator) -> NDArray[np.int8]:
-    """Planes of a batch, each in one of its eight views, some without their catalogue number.
+def augment(
+    examples: Examples, index: NDArray[np.intp], drop_id: float, rng: np.random.Generator, faded: float = 0.0
+) -> NDArray[np.int8]:
+    """Planes of a batch, each in one of its eight views, some faded, some without their catalogue number.
 
     Parameters
     ----------
@@ -177,6 +184,8 @@ def augment(examples: Examples, index: NDArray[np.intp], drop_id: float, rng: np
     drop_id : float
         Share of alerts that lose the catalogue number: other people's files may not tell it.
     rng : numpy.random.Generator
+    faded : float
+        Share of alerts that are seen with more noise.
 
     Returns
     -------
@@ -185,9 +194,61 @@ def augment(examples: Examples, index: NDArray[np.intp], drop_id: float, rng: np
     planes = examples.planes[index]
     drop = rng.random(len(index)) < drop_id
     planes[drop, 2] = examples.anonymous[index[drop]]
+    if faded:
+        chosen = np.flatnonzero(rng.random(len(index)) < faded)
+        planes[chosen] = fade(planes[chosen], examples.snr_log2, rng)
     chosen = _VIEWS[rng.integers(N_VIEWS, size=len(index))]
     flat = np.take_along_axis(planes.reshape(len(index), 3, -1), chosen[:, None, :], axis=2)
     return flat.reshape(planes.shape)
 
 
+def fade(planes: NDArray[np.int8], snr_log2: int, rng: np.random.Generator) -> NDArray[np.int8]:
+    """Alerts as a shorter exposure, or a higher background, would have shown them.
+
+    With v times the variance of the noise added, the SNR s becomes (s + sqrt(v) n) / sqrt(1 + v), n noise with the
+    correlation of a decoded map. A pixel at the end of the scale counts as what it says.
+
+    Parameters
+    ----------
+    planes : int8 array [B, 3, 56, 56]
+    snr_log2 : int
+        One unit of the SNR plane is 2^-snr_log2 sigma.
+    rng : numpy.random.Generator
+        Draws v between 0 and what leaves 6 sigma at the trigger, which any alert has, at most 1.
+
+    Returns
+    -------
+    int8 array [B, 3, 56, 56]
+    """
+    snr = planes[:, 0].astype(np.float32)
+    peak = snr[:, CENTRE, CENTRE] * 2.0**-snr_log2
+    most = np.clip((peak / _FAINTEST) ** 2 - 1.0, 0.0, 1.0)
+    v = (rng.random(len(planes)) * most).astype(np.float32)[:, None, None]
+    noise = _noise_maps()
+    drawn = noise[rng.integers(len(noise), size=len(planes))]
+    drawn = np.roll(drawn, rng.integers(_NOISE_SIDE, size=2), axis=(1, 2))[:, :SIDE, :SIDE]
+    faint = np.floor((snr + np.sqrt(v) * drawn * 2.0**snr_log2) / np.sqrt(1.0 + v) + 0.5)
+    found = planes.copy()
+    # Where there is no data the SNR stays 0.
+    found[:, 0] = np.where(planes[:, 1] == 0, np.clip(faint, -Q_MAX, Q_MAX), 0)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _noise_maps() -> NDArray[np.float32]:
+    """Periodic maps of unit noise with the correlation of a decoded map, float32 [128, 64, 64].
+
+    White noise on the detector, decoded, is correlated as the point-spread function is.
+    """
+    offset = np.arange(_NOISE_SIDE) - _NOISE_SIDE // 2
+    spread = psf(*np.broadcast_arrays(offset[:, None].astype(float), offset[None, :].astype(float)))
+    # Where the sampled function is no correlation, its power would be below 0 by a little.
+    power = np.clip(np.fft.fft2(np.fft.ifftshift(spread)).real, 0.0, None)
+    white = np.random.default_rng(0).standard_normal((_N_NOISE, _NOISE_SIDE, _NOISE_SIDE))
+    maps = np.fft.ifft2(np.fft.fft2(white) * np.sqrt(power / power.mean())).real
+    return maps.astype(np.float32)
+
+
+_FAINTEST = 6.0
+_N_NOISE, _NOISE_SIDE = 128, 64
 _VIEWS = views()

@@ -16,14 +16,18 @@ from slewguard.train.nets import real_planes
 class FlightSource:
     """Integer planes as real numbers, in random views while training."""
 
-    def __init__(self, triggers: TriggerSet, rule: PlaneRule, drop_id: float, outburst_weight: float = 1.0) -> None:
+    def __init__(
+        self, triggers: TriggerSet, rule: PlaneRule, drop_id: float, outburst_weight: float = 1.0, faded: float = 0.0
+    ) -> None:
         self.examples = make_examples(triggers, rule, outburst_weight)
-        self.drop_id = drop_id
+        self._drop_id, self._faded = drop_id, faded
         self.label, self.weight = self.examples.label, self.examples.weight
 
     def batch(self, index: NDArray[np.intp], rng: np.random.Generator | None) -> Tensor:
         """Real planes, float32 [B, 3, 56, 56]."""
-        planes = self.examples.planes[index] if rng is None else augment(self.examples, index, self.drop_id, rng)
+        planes = self.examples.planes[index]
+        if rng is not None:
+            planes = augment(self.examples, index, self._drop_id, rng, self._faded)
         return real_planes(torch.from_numpy(planes))
 
 
