@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.export.features import FEATURES
 from slewguard.subimages import BadInput, read_triggers
 from slewguard.subimages.contract import TRUE, UNCLEAR, TriggerSet
 from slewguard.train.baseline import measure
 from slewguard.train.calibrate import data_hash
 from slewguard.train.data import split_by_sequence
-from slewguard.train.features import FEATURES
 from slewguard.train.fit_baseline import fit_feature_model, fit_network
 from slewguard.train.metrics import auc
 from slewguard.train.pooled import Scored, pooled

@@ -13,13 +13,14 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from synthetic_alerts import synthetic_alerts
 
 from slewguard.benchmarks.difficulty import large_draw, talk_draw
+from slewguard.export.features import FEATURES
+from slewguard.export.forest import Forest
 from slewguard.subimages import BadInput, TriggerSet
 from slewguard.train.baseline import load_baseline, measure, source_of
 from slewguard.train.evaluate import evaluate_run
-from slewguard.train.features import FEATURES
 from slewguard.train.fit_baseline import train_baseline
 from slewguard.train.folds import folds
-from slewguard.train.forest import Forest, to_forest
+from slewguard.train.forest import to_forest
 from slewguard.train.logistic import fit_logistic, standardise
 from slewguard.train.nets import parameters
 from slewguard.train.pooled import Scored, pooled

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.export.features import FEATURES, features
+from slewguard.export.forest import Forest
 from slewguard.subimages.contract import BACKGROUND, KNOWN_SOURCE, TriggerSet
 from slewguard.subimages.errors import BadInput
 from slewguard.subimages.paths import read_bytes
-from slewguard.train.features import FEATURES, features
-from slewguard.train.forest import Forest
 from slewguard.train.logistic import Logistic
 from slewguard.train.recipes import BASELINES, FEATURE_MODELS
 from slewguard.train.rule import Rule

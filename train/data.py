@@ -13,10 +13,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.export.features import psf
 from slewguard.export.planes import Q_MAX, PlaneRule, make_planes
 from slewguard.subimages.contract import BACKGROUND, CENTRE, KNOWN_SOURCE, SIDE, TRUE, TriggerSet
 from slewguard.subimages.errors import BadInput
-from slewguard.train.features import psf
 
 N_VIEWS = 8
 

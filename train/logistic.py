@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.train.features import FEATURES
+from slewguard.export.features import FEATURES
 from slewguard.train.folds import folds, log_loss
 
 _STRENGTHS = (0.01, 0.1, 1.0, 10.0)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.train.features import FEATURES
+from slewguard.export.features import FEATURES
 
 _RATIO, _SECOND, _DISTANCE = (
     list(FEATURES).index(name) for name in ("peak_over_std", "second_ratio", "source_distance")
@@ -44,7 +44,7 @@ class Rule:
         Parameters
         ----------
         measured : float64 array [N, F]
-            Columns in the order of :data:`slewguard.train.features.FEATURES`.
+            Columns in the order of :data:`slewguard.export.features.FEATURES`.
         """
         margin = _squash(measured[:, _RATIO]) - _squash(np.float64(self.ratio))
         passed = measured[:, _DISTANCE] >= self.distance

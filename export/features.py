@@ -1,4 +1,4 @@
-"""Named features of a sub-image for the baselines: what a person would measure on the picture.
+"""Named features of a sub-image for baselines and causes: what a person would measure on the picture.
 
 They use only what a sub-image holds: the SNR, the mask and the catalogue number of the trigger. Known sources
 enter as positions, however the file marks them (:func:`slewguard.export.planes.source_positions`).

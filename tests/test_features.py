@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import ndimage, stats
 from synthetic_alerts import synthetic_alerts
 
+from slewguard.export.features import FEATURES, NOWHERE, features, psf
 from slewguard.subimages.contract import rejections
-from slewguard.train.features import FEATURES, NOWHERE, features, psf
 
 ROW, COLUMN = np.mgrid[:56, :56]
 RADIUS = np.hypot(ROW - 28, COLUMN - 28)
