@@ -38,6 +38,13 @@ def tell(epoch: Progress) -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of split, weights, views.")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
 @click.option("--weights", type=click.Path(path_type=Path), help="ImageNet checkpoint for resnet50 to start from.")
+@click.option("--from", "start", metavar="RUN", type=click.Path(path_type=Path), help="Flight run to fine-tune.")
+@click.option(
+    *("--with", "beside"),
+    metavar="ALERTS",
+    type=click.Path(path_type=Path),
+    help="Simulated alerts that are fitted beside TRIGGERS, best those that RUN was trained on. With --from only.",
+)
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same command stopped.")
 def command(
     triggers_from: Path,
@@ -47,6 +54,8 @@ def command(
     seed: int,
     epochs: int | None,
     weights: Path | None,
+    start: Path | None,
+    beside: Path | None,
     resume: bool,
 ) -> None:
     """Train a network on labelled TRIGGERS.
@@ -54,14 +63,26 @@ def command(
     `flight`: the quantised network that is exported. The others are baselines. `handmade`: the talk's network of
     1,624,993 parameters, and the same without the known sources in its mask. `resnet50`: the talk's second network,
     frozen but for its last layers where `--weights` are given. `rule`, `logistic`, `trees`: on named features.
+
+    `--from RUN` fine-tunes the flight network of RUN on TRIGGERS, such as real alerts. Where these are too few to
+    certify thresholds, all of them are fitted and the thresholds come from held-out alerts of `--with`.
     """
     from slewguard.subimages import BadInput, read_triggers
 
     if also and recipe != "flight":
         raise click.UsageError(f"--also goes with recipe flight, not {recipe}")
+    if beside is not None and start is None:
+        raise click.UsageError("--with goes with --from RUN")
+    if start is not None and (also or weights or epochs or recipe != "flight"):
+        raise click.UsageError("--from takes recipe flight as it is: no --also, --weights or --epochs")
     triggers = read_triggers(triggers_from)
     try:
-        if recipe in BASELINES:
+        if start is not None:
+            from slewguard.train.finetune import fine_tune
+
+            simulated = None if beside is None else read_triggers(beside)
+            fine_tune(triggers, out, start, simulated=simulated, seed=seed, progress=tell, resume=resume)
+        elif recipe in BASELINES:
             from slewguard.train.fit_baseline import train_baseline
 
             train_baseline(

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,6 @@ def train(
             raise BadInput(f"recipe {recipe!r} is trained in floating point on one set, without thresholds")
         return train_baseline(triggers, out, recipe=recipe, seed=seed, epochs=epochs, progress=progress, resume=resume)
     check_seed(seed)
-    place = Path(os.path.realpath(out))  # a name, whatever stands for it, such as a dot
     chosen = recipe_named(recipe)
     chosen = replace(
         chosen,
@@ -107,11 +106,65 @@ def train(
     follows["threads"] = torch.get_num_threads()
     if also:
         follows["also"] = [about(other) for other in also]
-    sound = triggers.select(np.flatnonzero(triggers.rejected == 0))
-    # With the unclear alerts of the same events, which calibration counts as looks at a burst.
-    whole = np.isin(sound.sequence, held_out.sequence)
-    calibration = sound.select(np.flatnonzero(whole)) if "sequence" in sound.columns else held_out
-    checkpoint = Checkpoint(place.parent / (place.name + ".checkpoint"), follows)
+    plan = Plan(
+        chosen,
+        seed,
+        follows,
+        lambda: flight_source(fitted, chosen, seed),
+        held_out,
+        whole_sequences(triggers, held_out),
+        levels,
+    )
+    return fit_flight(plan, out, progress=progress, resume=resume)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What one run of the flight network does.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    seed : int
+        Of the initial weights and all that is drawn.
+    follows : dict
+        What the run follows from: its provenance.
+    source : callable
+        Gives the alerts to fit.
+    held_out : TriggerSet
+        Labelled alerts that are not fitted, to show the progress.
+    calibration : TriggerSet
+        What sets the thresholds.
+    levels : Levels, optional
+    start : mapping of str to tensor, optional
+        State of a float network to start from.
+    note : str
+        What the certificate's population has to say of the alerts that were fitted.
+    """
+
+    recipe: Recipe
+    seed: int
+    follows: dict[str, Any]
+    source: Callable[[], Source]
+    held_out: TriggerSet
+    calibration: TriggerSet
+    levels: Levels | None = None
+    start: Mapping[str, Tensor] | None = None
+    note: str = ""
+
+
+def fit_flight(
+    plan: Plan, out: str | Path, *, progress: Callable[[Progress], None] = lambda _: None, resume: bool = False
+) -> Path:
+    """Train the flight network and write its run folder, whole or not at all.
+
+    Raises
+    ------
+    BadInput
+        If a class is missing, the folder cannot be written or the checkpoint is of another run.
+    """
+    place = Path(os.path.realpath(out))  # a name, whatever stands for it, such as a dot
+    checkpoint = Checkpoint(place.parent / (place.name + ".checkpoint"), plan.follows)
     if not resume:
         checkpoint.remove()
     # The folder is opened first: hours of work are not spent on a place that cannot be written.
@@ -119,11 +172,11 @@ def train(
         atomic_folder(out, marker=marker(place), ours=FILES.__contains__) as folder,
         torch.random.fork_rng(devices=[]),
     ):
-        torch.manual_seed(seed)
-        work = _Work(chosen, seed, checkpoint, progress)
-        metrics = _flight(work, fitted, held_out, calibration, levels, folder)
+        torch.manual_seed(plan.seed)
+        work = _Work(plan.seed, checkpoint, progress)
+        metrics = _flight(work, plan, folder)
         write_json(folder / "metrics.json", {**metrics, "history": work.history})
-        write_json(folder / MARKER, follows)
+        write_json(folder / MARKER, plan.follows)
         plot_history(folder / "training.png", work.history)
     checkpoint.remove()
     return Path(out)
@@ -132,8 +185,7 @@ def train(
 class _Work:
     """Runs phases, with progress and checkpoints."""
 
-    def __init__(self, recipe: Recipe, seed: int, checkpoint: Checkpoint, progress: Callable[[Progress], None]) -> None:
-        self.recipe = recipe
+    def __init__(self, seed: int, checkpoint: Checkpoint, progress: Callable[[Progress], None]) -> None:
         self.seed = seed
         self.history: list[dict[str, Any]] = []
         self._checkpoint = checkpoint
@@ -169,31 +221,26 @@ class _Work:
             self._progress(told)
 
 
-def _flight(
-    work: _Work,
-    fitted: TriggerSet,
-    held_out: TriggerSet,
-    calibration: TriggerSet,
-    levels: Levels | None,
-    folder: Path,
-) -> dict[str, Any]:
+def _flight(work: _Work, plan: Plan, folder: Path) -> dict[str, Any]:
     from safetensors.torch import save
 
-    recipe, rule = work.recipe, PlaneRule()
-    source, test = flight_source(fitted, recipe, work.seed), FlightSource(held_out, rule, 0.0)
+    recipe, held_out = plan.recipe, plan.held_out
+    source, test = plan.source(), FlightSource(held_out, PlaneRule(), 0.0)
     net = FlightNet().to(memory_format=torch.channels_last)
+    if plan.start is not None:
+        load_tensors(net, dict(plan.start))
     work.fit(net, Phase("float", 0, recipe.epochs, recipe.batch, recipe.rate, recipe.decay), source, test)
     float_score = predict(net, test)
     float_state = {name: t.detach().contiguous() for name, t in named_tensors(net)}
 
-    rng = np.random.default_rng([work.seed, len(fitted)])
+    rng = np.random.default_rng([work.seed, len(source.label)])
     chosen = np.sort(rng.permutation(len(source.label))[:_SAMPLE])
     sample = source.batch(chosen, rng)
     quantised = quantise(net, sample)
     phase = Phase("qat", 1, recipe.qat_epochs, recipe.batch, recipe.qat_rate, 0.0)
     work.fit(quantised, phase, source, test, float_state, quantised.bound)
     quantised.eval()
-    model = _calibrated(rescale_score(quantised, sample), rule, calibration, levels)
+    model = _calibrated(rescale_score(quantised, sample), plan)
 
     model.save(folder / "model.json")
     (folder / "float.safetensors").write_bytes(save(float_state))
@@ -217,7 +264,19 @@ def flight_source(fitted: TriggerSet, recipe: Recipe, seed: int) -> FlightSource
     return FlightSource(fitted, PlaneRule(), recipe.drop_id, recipe.outburst_weight)
 
 
-def _calibrated(net: QuantNet, rule: PlaneRule, calibration: TriggerSet, levels: Levels | None) -> IntegerModel:
+def whole_sequences(triggers: TriggerSet, held_out: TriggerSet) -> TriggerSet:
+    """Held-out alerts with the unclear ones of the same events, which calibration counts as looks at a burst."""
+    if "sequence" not in triggers.columns:
+        return held_out
+    kept = (triggers.rejected == 0) & np.isin(triggers.sequence, held_out.sequence)
+    return triggers.select(np.flatnonzero(kept))
+
+
+def _calibrated(net: QuantNet, plan: Plan) -> IntegerModel:
+    alerts, rule = plan.calibration, PlaneRule()
     model = to_integer_model(net, "flight", rule)
-    planes = make_planes(calibration.snr, calibration.mask, calibration.catalogue_id, rule)
-    return model.with_verdict(*calibrate(run(model, planes), planes, calibration, levels))
+    planes = make_planes(alerts.snr, alerts.mask, alerts.catalogue_id, rule)
+    verdict, certificate = calibrate(run(model, planes), planes, alerts, plan.levels)
+    if plan.note:
+        certificate["population"]["fitted_on"] = plan.note
+    return model.with_verdict(verdict, certificate)
