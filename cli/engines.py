@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from slewguard.export.backends import Backend
     from slewguard.export.model import IntegerModel
-    from slewguard.subimages import TriggerSet
+    from slewguard.subimages import Judgement, TriggerSet
+    from slewguard.subimages.verdict import Classifier
+
+_CHUNK = 64
 
 
 def open_engines(model: IntegerModel, names: Iterable[str] | None = None) -> list[tuple[str, Backend | str]]:
@@ -24,6 +27,74 @@ def open_engines(model: IntegerModel, names: Iterable[str] | None = None) -> lis
     from slewguard.train.backend import TorchBackend
 
     return open_backends(model, names, {"torch": TorchBackend, "c": open_c_backend})
+
+
+class EngineClassifier:
+    """An engine as a classifier: planes and rule of the model, score from the engine, and its verdict if it has one.
+
+    Parameters
+    ----------
+    model : IntegerModel
+    backend : Backend
+        One with ``judge(planes, sequence)``, as generated C has, also decides.
+    """
+
+    def __init__(self, model: IntegerModel, backend: Any) -> None:
+        self.model = model
+        self.backend = backend
+
+    def judge(self, triggers: TriggerSet) -> Judgement:
+        """Judge each alert, those of one sequence as looks in the order in which they stand."""
+        from slewguard.export.planes import make_planes
+        from slewguard.subimages import Judgement
+
+        rule, backend = self.model.verdict, self.backend
+        score, reason = np.zeros(len(triggers), dtype=np.int8), triggers.rejected.copy()
+        verdict = np.zeros(len(triggers), dtype=np.uint8)
+        good = np.flatnonzero(reason == 0)
+        if not len(good):
+            return Judgement(score, verdict, reason)
+        planes = np.concatenate(
+            [
+                make_planes(triggers.snr[part], triggers.mask[part], triggers.catalogue_id[part], self.model.planes)
+                for part in np.split(good, range(_CHUNK, len(good), _CHUNK))
+            ]
+        )
+        if hasattr(backend, "judge"):
+            score[good], verdict[good], reason[good] = backend.judge(planes, triggers.sequence[good])
+            return Judgement(score, verdict, reason)
+        chunks = [slice(i, i + _CHUNK) for i in range(0, len(good), _CHUNK)]
+        score[good] = np.concatenate([backend.score(planes[chunk]) for chunk in chunks])
+        reason[good] = np.concatenate([rule.reasons(rule.count(planes[chunk])) for chunk in chunks])
+        return Judgement(score, rule.decide_looks(score, reason, triggers.sequence), reason)
+
+
+def open_classifier(model: IntegerModel, name: str) -> Classifier:
+    """Load a model into one engine, or an emulated machine such as ``leon3``, as a classifier.
+
+    Raises
+    ------
+    BadInput
+        If there is no such engine, or it does not run here or does not take the model.
+    """
+    from slewguard.embedded.target import target_names
+    from slewguard.export.backends import EngineUnavailable
+    from slewguard.export.execute import NumpyClassifier
+    from slewguard.subimages import BadInput
+
+    if name == "numpy":
+        return NumpyClassifier(model)
+    if name in target_names():
+        from slewguard.embedded.target_engine import open_target_backend
+
+        try:
+            return EngineClassifier(model, open_target_backend(model, name))
+        except EngineUnavailable as error:
+            raise BadInput(f"engine {name!r} does not run here: {error}") from error
+    ((_, backend),) = open_engines(model, [name])
+    if isinstance(backend, str):
+        raise BadInput(f"engine {name!r} does not run here: {backend}")
+    return EngineClassifier(model, backend)
 
 
 def reference_alerts() -> TriggerSet:

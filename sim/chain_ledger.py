@@ -19,15 +19,26 @@ from numpy.typing import NDArray
 from slewguard.sim.chain_loop import Consequence, Passage
 from slewguard.subimages.atomic import atomic_output
 from slewguard.subimages.contract import BURST_CAUSES, FALSE, TRUE, TriggerSet
-from slewguard.subimages.verdict import Verdict
 
 LABELS = {1: "true", 0: "false", -1: "unclear"}
 _DAY_S = 86400.0
 
-OUTCOMES = ("no_slew", "same", "burst_lost", "outburst_lost", "avoided", "delayed", "unclear_denied")
+OUTCOMES = (
+    "no_slew",
+    "same",
+    "burst_lost",
+    "outburst_lost",
+    "avoided",
+    "delayed",
+    "unclear_denied",
+    "recalled",
+    "burst_recalled",
+    "outburst_recalled",
+    "unclear_recalled",
+)
 """What came of a sequence: it asks for no slew; the same alert slews as without the classifier; none of its burst (or
 outburst) alerts slews any longer; it no longer slews to a false alert; a later alert slews; an unclear one no longer
-does."""
+does; on the ground: the satellite is called back from a false, a burst's, an outburst's or an unclear alert."""
 
 COLUMNS = (
     "time_s",
@@ -138,33 +149,37 @@ def make_ledger(triggers: TriggerSet, passage: Passage, order: NDArray[np.intege
 
 def outcomes(triggers: TriggerSet, passage: Passage) -> list[str]:
     """Outcome of the sequence of each alert (:data:`OUTCOMES`)."""
-    label = triggers.label
-    real = label == TRUE
-    burst = real & np.isin(triggers.cause, BURST_CAUSES)
-    still = passage.asks & (passage.verdict != Verdict.VETO)
-    found: dict[int, str] = {}
-    order = np.argsort(triggers.sequence, kind="stable")
-    names, starts = np.unique(triggers.sequence[order], return_index=True)
-    for name, rows in zip(names.tolist(), np.split(order, starts[1:]), strict=True):
-        found[name] = _outcome(label[rows], burst[rows], real[rows], passage.asks[rows], still[rows])
+    burst = (triggers.label == TRUE) & np.isin(triggers.cause, BURST_CAUSES)
+    found = {
+        number: _outcome(triggers.label[rows], burst[rows], passage, rows)
+        for number, rows in rows_of(triggers.sequence).items()
+    }
     return [found[number] for number in triggers.sequence.tolist()]
 
 
-def _outcome(
-    label: NDArray[np.int8],
-    burst: NDArray[np.bool_],
-    real: NDArray[np.bool_],
-    asks: NDArray[np.bool_],
-    still: NDArray[np.bool_],
-) -> str:
+def rows_of(sequence: NDArray[np.integer]) -> dict[int, NDArray[np.int64]]:
+    """Indices of the alerts of each sequence, in their order."""
+    order = np.argsort(sequence, kind="stable")
+    names, starts = np.unique(sequence[order], return_index=True)
+    return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
+
+
+def _outcome(label: NDArray[np.int8], burst: NDArray[np.bool_], passage: Passage, rows: NDArray[np.int64]) -> str:
+    asks, still, real = passage.asks[rows], passage.still_asks[rows], label == TRUE
     if not asks.any():
         return "no_slew"
     first = int(np.argmax(asks))
-    first_still = int(np.argmax(still)) if still.any() else None
+    if (passage.consequence[rows] == Consequence.RECALLED).any():
+        if burst[asks].any():
+            return "burst_recalled"
+        if real[asks].any():
+            return "outburst_recalled"
+        return "recalled" if label[first] == FALSE else "unclear_recalled"
     if (asks & burst).any() and not (still & burst).any():
         return "burst_lost"
     if (asks & real & ~burst).any() and not (still & real).any():
         return "outburst_lost"
+    first_still = int(np.argmax(still)) if still.any() else None
     if label[first] == FALSE and (first_still is None or label[first_still] != FALSE):
         return "avoided"
     if first_still is None:

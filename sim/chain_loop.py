@@ -8,27 +8,31 @@ Two parts that know little of each other, as on board:
   came in time. It knows every alert, also those that never reach the guard.
 
 A veto rests on the highest score of all looks so far. Where a look is missing (lost on its way, or the classifier
-failed on it) that maximum may be too low, so nothing more is vetoed in that sequence: reason ``unsettled``. No clock
-is read: order is that of the looks' own count.
+failed on it) that maximum may be too low, so nothing more is vetoed in that sequence: reason ``unsettled``. Order is
+that of the looks' own count; the clock is watched (:mod:`slewguard.sim.chain_clock`), since a jump of it tears
+sequences, and what is kept between two looks is sealed (:mod:`slewguard.sim.chain_state`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.sim.chain_clock import ClockWatch
+from slewguard.sim.chain_state import MOST_LOOKS, SequenceTrack, opened
 from slewguard.subimages.contract import REASONS, TriggerSet
 from slewguard.subimages.verdict import Classifier, Judgement, Verdict
 
 FAULTS = ("raised", "late", "garbage", "not_delivered", "out_of_order", "unsettled", "self_test", "not_asked")
 """Why the chain abstains beside the reasons of the classifier: it raised, did not answer in time or gave nonsense; the
-look never came, or a later one came before; an earlier look of the sequence is missing; the self-test before a veto
-failed; there is no classifier."""
+look never came, or a later one came before; an earlier look of the sequence is missing, what was kept of it is
+damaged, or the clock has jumped; the self-test before a veto
+failed; nobody asks about this look."""
 CHAIN_REASONS = (*REASONS, *FAULTS)
 
 
@@ -45,6 +49,8 @@ class Consequence(IntEnum):
     """Its request is taken away by a veto."""
     TURNED = 4
     """The satellite has turned for an earlier alert of the sequence."""
+    RECALLED = 5
+    """The satellite has turned, and a veto on the ground calls it back (:mod:`slewguard.sim.chain_ground`)."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +74,6 @@ class Answer:
     statistic: int | None = None
 
 
-@dataclass
-class _Track:
-    """What the guard keeps of a sequence."""
-
-    expected: int = 1
-    settled: bool = True
-    statistic: int | None = None
-    looks: list[TriggerSet] = field(default_factory=list)
-
-
 class Guard:
     """Ask a classifier about one look after the other.
 
@@ -93,9 +89,19 @@ class Guard:
     def __init__(self, classifier: Classifier | None, *, self_test: Callable[[], bool] | None = None) -> None:
         self._classifier = classifier
         self._self_test = self_test
-        self._tracks: dict[int, _Track] = {}
+        self._clock = ClockWatch()
+        self._looks: dict[int, list[TriggerSet]] = {}
+        self.memory: dict[int, int] = {}
+        """Sealed :class:`SequenceTrack` of every sequence that is not over."""
 
-    def answer(self, sequence: int, count: int, look: TriggerSet, said: Answer | None = None) -> Answer:
+    def answer(
+        self,
+        sequence: int,
+        count: int,
+        look: TriggerSet,
+        said: Answer | None = None,
+        times_ms: tuple[int, int] | None = None,
+    ) -> Answer:
         """Answer to one look; never raises.
 
         Parameters
@@ -108,29 +114,43 @@ class Guard:
             One alert.
         said : Answer, optional
             What the classifier says where it was asked before, for many looks at once.
+        times_ms : (int, int), optional
+            The spacecraft's time in the packet and the guard's own counter at its arrival; not watched without.
         """
-        track = self._tracks.setdefault(sequence, _Track())
+        track = opened(self.memory[sequence]) if sequence in self.memory else SequenceTrack()
+        if track is None:
+            track = SequenceTrack(expected=min(count, MOST_LOOKS), settled=False)
         if count < track.expected:
             return Answer(reason="out_of_order", statistic=track.statistic)
-        track.settled &= count == track.expected
-        track.expected = count + 1
+        disturbed = times_ms is not None and self._clock.disturbed(*times_ms)
+        if disturbed:
+            self._unsettle()
+        settled = track.settled and count == track.expected and count < MOST_LOOKS and not disturbed
         if said is None:
-            track.looks.append(look)
-            said = ask(self._classifier, _stacked(track.looks))[-1]
-        if said.reason in FAULTS:
-            track.settled = False
+            looks = self._looks.setdefault(sequence, [])
+            looks.append(look)
+            said = ask(self._classifier, _stacked(looks))[-1]
+        settled = settled and said.reason not in FAULTS
         if said.reason == "ok" and said.score is not None:
-            track.statistic = said.score if track.statistic is None else max(track.statistic, said.score)
+            track = track.after(said.score)
+        track = track._replace(expected=min(count + 1, MOST_LOOKS), settled=settled)
+        self.memory[sequence] = track.sealed()
         verdict, reason = said.verdict, said.reason
-        if verdict == Verdict.VETO and not track.settled:
+        if verdict == Verdict.VETO and not settled:
             verdict, reason = Verdict.ABSTAIN, "unsettled"
         elif verdict == Verdict.VETO and not self._sound():
             verdict, reason = Verdict.ABSTAIN, "self_test"
         return Answer(verdict, reason, said.score, track.statistic)
 
+    def _unsettle(self) -> None:
+        for sequence, word in self.memory.items():
+            track = opened(word) or SequenceTrack()
+            self.memory[sequence] = track._replace(settled=False).sealed()
+
     def forget(self, sequence: int) -> None:
         """Drop what is kept of a sequence that is over."""
-        self._tracks.pop(sequence, None)
+        self._looks.pop(sequence, None)
+        self.memory.pop(sequence, None)
 
     def _sound(self) -> bool:
         if self._self_test is None:
@@ -240,8 +260,13 @@ class Passage:
 
     @property
     def slew_with(self) -> NDArray[np.bool_]:
-        """Whether the satellite turns for the alert with the classifier, bool [N]."""
+        """Whether the satellite turns for the alert with the classifier on board, bool [N]."""
         return np.isin(self.consequence, (Consequence.SLEW, Consequence.LATE_SLEW))
+
+    @property
+    def still_asks(self) -> NDArray[np.bool_]:
+        """Whether the alert asks for a slew and no veto takes that away, bool [N]."""
+        return self.asks & (self.verdict != Verdict.VETO)
 
 
 def counts(sequence: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -274,6 +299,7 @@ def pass_alerts(
     deliveries: Sequence[Sequence[int]] | None = None,
     received: TriggerSet | None = None,
     self_test: Callable[[], bool] | None = None,
+    guard: Guard | None = None,
     ahead: bool = True,
 ) -> Passage:
     """Pass the alerts of a trigger set through guard and desk, one by one in order of time.
@@ -289,9 +315,12 @@ def pass_alerts(
         For the k-th alert in order of time (:func:`in_order`): which alerts (indices) reach the guard before its
         request is answered. Without it each arrives once and in time.
     received : TriggerSet, optional
-        What the guard receives in place of each alert.
+        What the guard receives in place of each alert; its ``sequence`` and ``time_s`` are what a faulty clock made
+        of the numbers and times.
     self_test : callable, optional
         As of :class:`Guard`.
+    guard : Guard, optional
+        In place of one made here of ``classifier`` and ``self_test``.
     ahead : bool
         Ask the classifier once for all looks, which is faster and the same for one whose answer to a look depends on
         that look and those before it in the sequence. If it fails on that, it is asked look by look.
@@ -302,31 +331,44 @@ def pass_alerts(
         One answer and one consequence for each alert.
     """
     given = triggers if received is None else received
-    number, count, order = triggers.sequence, counts(triggers.sequence), in_order(triggers)
+    number, order = given.sequence, in_order(triggers)
+    count = np.empty(len(given), dtype=np.int64)
+    count[order] = counts(number[order])
     asks = np.asarray(triggers.columns["peak_snr"] >= slew_threshold)
     told: list[Answer] | None = None
     if ahead and deliveries is None and len(given):
         told = ask(classifier, given)
         if any(answer.reason in ("raised", "late", "garbage") for answer in told):
             told = None
-    guard, desk, today = Guard(classifier, self_test=self_test), SlewDesk(), SlewDesk()
+    guard = guard or Guard(classifier, self_test=self_test)
+    desk, today = SlewDesk(), SlewDesk()
     answers: list[Answer] = [Answer(reason="not_delivered")] * len(triggers)
     consequence = np.zeros(len(triggers), dtype=np.uint8)
     slew_without = np.zeros(len(triggers), dtype=bool)
-    looks = dict(zip(number.tolist(), count.tolist(), strict=True))
+    last = dict(zip(number[order].tolist(), count[order].tolist(), strict=True))
+    clock, counter = _milliseconds(given), _milliseconds(triggers)
     for slot, i in enumerate(order.tolist()):
         for j in [i] if deliveries is None else deliveries[slot]:
             said = None if told is None else told[j]
             # Answered before, or after a veto could still act: the first answer within the slot counts.
-            back = guard.answer(int(number[j]), int(count[j]), given.select(np.array([j])), said)
+            times = None if clock is None or counter is None else (clock[j], counter[i])
+            back = guard.answer(int(number[j]), int(count[j]), given.select(np.array([j])), said, times)
             if j == i and answers[i].reason == "not_delivered":
                 answers[i] = back
-        event = int(number[i])
+        event = int(triggers.sequence[i])
         slew_without[i] = today.decide(event, bool(asks[i]), None) == Consequence.SLEW
         consequence[i] = desk.decide(event, bool(asks[i]), answers[i])
-        if count[i] == looks[event]:
-            guard.forget(event)
+        if count[i] == last[int(number[i])]:
+            guard.forget(int(number[i]))
     return Passage(count, asks, slew_without, answers, consequence)
+
+
+def _milliseconds(triggers: TriggerSet) -> list[int] | None:
+    """Times in whole milliseconds; a time that is none counts as 0, which is a jump."""
+    time = triggers.columns.get("time_s")
+    if time is None:
+        return None
+    return [round(1000.0 * t) if np.isfinite(t) else 0 for t in time.tolist()]
 
 
 def reason_counts(passage: Passage) -> dict[str, Any]:

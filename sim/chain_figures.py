@@ -1,0 +1,231 @@
+"""Figures of a replay beyond its headline: per cause, band and SNR; delays; lost bursts; abstentions; minutes.
+
+A sequence counts once in every table, under the properties of the alert that asks first for a slew. Shares are of
+sequences that slew without the classifier, with Clopper-Pearson intervals; minutes a year with Poisson ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slewguard.sim.chain import Kinds, Replay, Share, first_of
+from slewguard.sim.chain_cost import Cost, Rate
+from slewguard.sim.chain_ledger import outcomes, rows_of
+from slewguard.sim.chain_loop import Consequence, Passage, reason_counts
+from slewguard.subimages.contract import CENTRE, KNOWN_SOURCE, NO_DATA, TriggerSet
+from slewguard.subimages.verdict import Verdict
+
+SNR_EDGES = (0.0, 9.0, 11.0, 15.0, 25.0, np.inf)
+"""Bins of the SNR of the alert that asks first."""
+LOST = ("burst_lost", "burst_recalled")
+_KINDS = ("bursts", "outbursts", "false")
+
+
+def figures(replay: Replay, cost: Cost) -> dict[str, Any]:
+    """All figures of a replay as plain data for JSON.
+
+    Parameters
+    ----------
+    replay : Replay
+    cost : Cost
+    """
+    triggers, passage = replay.triggers, replay.onboard
+    days = replay.result.days
+    outcome = np.array(outcomes(triggers, passage), dtype="U20")
+    return {
+        "timing": "onboard",
+        "engine": replay.engine,
+        "ledger_sha256": replay.ledger().digest(),
+        "outcomes": _counted(triggers, outcome),
+        "reasons": reason_counts(passage),
+        "abstained_by": abstained(triggers, passage),
+        "delays": delays(triggers, passage),
+        "lost_bursts": lost_bursts(triggers, passage, outcome),
+        "false_slews_per_year": asdict(Rate.of(replay.result.false_slews_without, days)),
+        "minutes_saved_per_year": asdict(Rate.of(replay.result.false_slews_avoided, days, cost.false_slew_min)),
+        "per_cause": breakdown(triggers, passage, triggers.cause),
+        "per_band": breakdown(triggers, passage, _bands(triggers)),
+        "per_snr": breakdown(triggers, passage, _bins(triggers)),
+        "ground": ground(replay, cost),
+        "cost": cost.model_dump() | {"false_slew_min": cost.false_slew_min, "recall_min": cost.recall_min},
+    }
+
+
+def _counted(triggers: TriggerSet, outcome: NDArray[np.str_]) -> dict[str, int]:
+    _, one = np.unique(triggers.sequence, return_index=True)
+    names, n = np.unique(outcome[one], return_counts=True)
+    return dict(zip(names.tolist(), n.tolist(), strict=True))
+
+
+def abstained(triggers: TriggerSet, passage: Passage) -> dict[str, Any]:
+    """Share of alerts of each kind on which the classifier abstains, and of slews that stand because it does."""
+    kinds = Kinds.of(triggers)
+    abstains = passage.verdict == Verdict.ABSTAIN
+
+    def among(of: NDArray[np.bool_]) -> dict[str, Any]:
+        return asdict(Share.of(int((abstains & of).sum()), int(of.sum())))
+
+    turned = passage.slew_with
+    parts = {"bursts": kinds.burst, "outbursts": kinds.outburst, "false": kinds.false}
+    return {f"{name}_alerts": among(of) for name, of in parts.items()} | {
+        f"{name}_slews": among(of & turned) for name, of in parts.items()
+    }
+
+
+def delays(triggers: TriggerSet, passage: Passage) -> dict[str, Any] | None:
+    """Sequences of bursts and outbursts that slew to a true alert later than without the classifier, with seconds.
+
+    Returns
+    -------
+    dict or None
+        None where the set does not tell the time of its alerts.
+    """
+    time = triggers.columns.get("time_s")
+    if time is None:
+        return None
+    kinds, found = Kinds.of(triggers), {}
+    for name, of in (("bursts", kinds.burst), ("outbursts", kinds.outburst)):
+        late: list[dict[str, Any]] = []
+        kept = 0
+        for number, rows in rows_of(triggers.sequence).items():
+            asked, still = rows[(passage.asks & of)[rows]], rows[(passage.still_asks & of)[rows]]
+            if not len(still):
+                continue
+            kept += 1
+            if still[0] != asked[0]:
+                late.append({"sequence": number, "seconds": float(time[still[0]] - time[asked[0]])})
+        seconds = [entry["seconds"] for entry in late]
+        found[name] = {
+            "delayed_share": asdict(Share.of(len(late), kept)),
+            "median_s": float(np.median(seconds)) if late else None,
+            "max_s": max(seconds, default=None),
+            "sequences": late,
+        }
+    return found
+
+
+def lost_bursts(triggers: TriggerSet, passage: Passage, outcome: NDArray[np.str_]) -> list[dict[str, Any]]:
+    """One entry for each burst sequence that no longer slews (or is called back), with what may explain it."""
+    found = []
+    for number, rows in rows_of(triggers.sequence).items():
+        if outcome[rows[0]] not in LOST:
+            continue
+        mine = rows[(passage.asks & Kinds.of(triggers).burst)[rows]]
+        best = int(mine[np.argmax(triggers.columns["peak_snr"][mine])])
+        answers = [passage.answers[i] for i in rows.tolist()]
+        found.append(
+            {
+                "sequence": number,
+                "cause": str(triggers.cause[best]),
+                "alerts": len(rows),
+                "asked": len(mine),
+                "scores": [answer.score for answer in answers],
+                "statistic": passage.answers[best].statistic,
+                "reasons": sorted({answer.reason for answer in answers}),
+                "highest_snr": float(triggers.columns["peak_snr"][best]),
+                **_told(triggers, best),
+            }
+        )
+    return found
+
+
+def _told(triggers: TriggerSet, i: int) -> dict[str, Any]:
+    """Facts of one alert: when, through what, how much of the sub-image has data, how far the next source is."""
+    columns, mask = triggers.columns, triggers.mask[i]
+    sources = np.argwhere(mask == KNOWN_SOURCE)
+    away = np.hypot(*(sources - CENTRE).T) if len(sources) else None
+    text = {"trigger": columns["trigger"][i].decode("ascii")} if "trigger" in columns else {}
+    numbers = ("time_s", "window_s", "band_lo_kev", "band_hi_kev", "second_peak", "sky_y", "sky_z", "map_std")
+    return {
+        **text,
+        **{name: float(columns[name][i]) for name in numbers if name in columns},
+        "catalogue_id": int(triggers.catalogue_id[i]),
+        "covered": float((mask != NO_DATA).mean()),
+        "source_px": None if away is None else float(away.min()),
+    }
+
+
+def breakdown(triggers: TriggerSet, passage: Passage, group: NDArray[np.str_]) -> dict[str, dict[str, Any]]:
+    """Shares of sequences kept (bursts, outbursts) or avoided (false), by a property of the alert that asks first.
+
+    Parameters
+    ----------
+    triggers : TriggerSet
+    passage : Passage
+    group : text array [N]
+
+    Returns
+    -------
+    dict of group to dict
+        ``bursts_kept``, ``outbursts_kept``, ``false_avoided`` where there are any, and ``abstained`` of its alerts.
+    """
+    kinds = Kinds.of(triggers)
+    first = first_of(triggers.sequence, passage.asks)
+    first_still = first_of(triggers.sequence, passage.still_asks)
+    false_with = set(triggers.sequence[first_still & kinds.false].tolist())
+    found: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys(sorted(group.tolist(), key=_natural)):
+        mine, row = group == name, {}
+        for kind, of in (("bursts", kinds.burst), ("outbursts", kinds.outburst)):
+            all_ = first_of(triggers.sequence, passage.asks & of) & mine
+            numbers = set(triggers.sequence[all_].tolist())
+            kept = numbers & set(triggers.sequence[passage.still_asks & of].tolist())
+            if numbers:
+                row[f"{kind}_kept"] = asdict(Share.of(len(kept), len(numbers)))
+        false = set(triggers.sequence[first & kinds.false & mine].tolist())
+        if false:
+            row["false_avoided"] = asdict(Share.of(len(false - false_with), len(false)))
+        row["abstained"] = asdict(Share.of(int((mine & (passage.verdict == Verdict.ABSTAIN)).sum()), int(mine.sum())))
+        found[name] = row
+    return found
+
+
+def _natural(text: str) -> tuple[float, str]:
+    head = text.partition("-")[0].partition(" ")[0]
+    try:
+        return float(head), text
+    except ValueError:
+        return 0.0, text
+
+
+def _bands(triggers: TriggerSet) -> NDArray[np.str_]:
+    ends = [triggers.columns.get(name) for name in ("band_lo_kev", "band_hi_kev")]
+    if ends[0] is None or ends[1] is None:
+        return np.full(len(triggers), "unknown")
+    return np.array([f"{lo:g}-{hi:g} keV" for lo, hi in zip(*ends, strict=True)], dtype="U24")
+
+
+def _bins(triggers: TriggerSet) -> NDArray[np.str_]:
+    names = [f"{lo:g}-{hi:g}" if np.isfinite(hi) else f"{lo:g} and more" for lo, hi in pairwise(SNR_EDGES)]
+    at = np.searchsorted(np.array(SNR_EDGES[1:-1]), triggers.columns["peak_snr"], side="right")
+    return np.array(names, dtype="U24")[at]
+
+
+def ground(replay: Replay, cost: Cost) -> dict[str, Any]:
+    """What a classifier on the ground saves: shorter false slews, and bursts that it would call back."""
+    triggers, passage, kinds = replay.triggers, replay.ground, Kinds.of(replay.triggers)
+    recalled = set(triggers.sequence[passage.consequence == Consequence.RECALLED].tolist())
+    asks = passage.asks
+    first = first_of(triggers.sequence, asks)
+    parts: Mapping[str, NDArray[np.bool_]] = dict(
+        zip(_KINDS, (asks & kinds.burst, asks & kinds.outburst, first & kinds.false), strict=True)
+    )
+    numbers = {name: set(triggers.sequence[of].tolist()) for name, of in parts.items()}
+    # A sequence whose first alert is false may yet show a burst.
+    numbers["false"] -= numbers["bursts"] | numbers["outbursts"]
+    called = {name: len(of & recalled) for name, of in numbers.items()}
+    share = {name: asdict(Share.of(called[name], len(of))) for name, of in numbers.items()}
+    saved = Rate.of(called["false"], replay.result.days, cost.recall_min)
+    return {
+        "false_recalled_share": share["false"],
+        "bursts_recalled_share": share["bursts"],
+        "outbursts_recalled_share": share["outbursts"],
+        "minutes_saved_per_year": asdict(saved),
+        "lost_bursts": lost_bursts(triggers, passage, np.array(outcomes(triggers, passage), dtype="U20")),
+    }

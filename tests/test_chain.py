@@ -1,0 +1,169 @@
+"""The chain's ledger and figures, against counts made by hand."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from slewguard.sim.chain import run_chain
+from slewguard.sim.chain_cost import Cost, Rate, load_cost
+from slewguard.sim.chain_figures import figures
+from slewguard.sim.chain_ledger import COLUMNS
+from slewguard.sim.config import SimConfig
+from slewguard.subimages import BadInput, Judgement, TriggerSet, Verdict
+
+V, C, A = Verdict.VETO, Verdict.CONFIRM, Verdict.ABSTAIN
+LABEL = {"grb": 1, "unknown_source": 1, "outburst": 1, "unclear": -1}
+# sequence, cause, SNR, verdict on board, verdict on the ground, seconds
+ROWS = [
+    (1, "grb", 7.0, A, A, 10.0),
+    (1, "grb", 9.0, V, A, 20.0),
+    (1, "grb", 12.0, C, C, 60.0),  # kept, 40 s late
+    (2, "unknown_source", 10.0, V, V, 100.0),  # lost
+    (3, "column", 20.0, V, A, 200.0),  # avoided; not found on the ground, where its last look counts
+    (3, "column", 19.0, V, A, 220.0),
+    (4, "residual", 9.0, A, V, 300.0),  # not avoided; called back on the ground
+    (5, "outburst", 30.0, V, A, 400.0),  # lost
+    (6, "saa", 7.0, V, V, 500.0),  # never asked
+    (7, "unclear", 9.0, V, V, 86401.0),
+    (8, "heat_pipe", 9.0, V, V, 86500.0),  # denied at first, then slews all the same
+    (8, "heat_pipe", 10.0, A, A, 86600.0),
+]
+
+
+def triggers() -> TriggerSet:
+    n = len(ROWS)
+    mask = np.ones((n, 56, 56), np.uint8)
+    mask[:, :7, :] = 0
+    mask[:, 28, 28] = 3
+    mask[3, 28, 38] = 2
+    snr = np.zeros((n, 56, 56), np.float32)
+    snr[mask == 0] = np.nan
+    columns = {
+        "sequence": np.array([r[0] for r in ROWS], np.int64),
+        "label": np.array([LABEL.get(r[1], 0) for r in ROWS], np.int8),
+        "cause": np.array([r[1] for r in ROWS], "S16"),
+        "peak_snr": np.array([r[2] for r in ROWS], np.float32),
+        "time_s": np.array([r[5] for r in ROWS]),
+        "band_lo_kev": np.full(n, 5.0, np.float32),
+        "band_hi_kev": np.full(n, 20.0, np.float32),
+        "trigger": np.full(n, b"IMT", "S3"),
+    }
+    return TriggerSet(snr, mask, columns, True, {"days": 36.525})
+
+
+class ByHand:
+    """Verdicts as written down above: on board for all alerts at once, on the ground for one of each sequence."""
+
+    def judge(self, given: TriggerSet) -> Judgement:
+        n = len(given)
+        column = 3 if n == len(ROWS) else 4
+        told = {(r[0], np.float32(r[2])): r[column] for r in ROWS}
+        keys = zip(given.sequence.tolist(), given.columns["peak_snr"], strict=True)
+        return Judgement(np.full(n, 5, np.int8), np.array([told[k] for k in keys], np.uint8), np.zeros(n, np.uint8))
+
+
+def test_figures_by_hand():
+    replay = run_chain(triggers(), ByHand(), SimConfig(), "hand")
+    assert (replay.result.slews_without, replay.result.slews_with) == (7, 3)
+    cost = Cost()
+    found = json.loads(json.dumps(figures(replay, cost), allow_nan=False))
+    assert found["outcomes"] == {
+        "avoided": 1,
+        "burst_lost": 1,
+        "delayed": 2,
+        "no_slew": 1,
+        "outburst_lost": 1,
+        "same": 1,
+        "unclear_denied": 1,
+    }
+    assert found["reasons"] == {"ok": len(ROWS)}
+    assert found["delays"]["bursts"]["sequences"] == [{"sequence": 1, "seconds": 40.0}]
+    assert found["delays"]["bursts"]["delayed_share"]["n"] == 1
+    (lost,) = found["lost_bursts"]
+    assert (lost["sequence"], lost["cause"], lost["source_px"]) == (2, "unknown_source", 10.0)
+    assert lost["covered"] == pytest.approx(1 - 7 / 56)
+    assert lost["scores"] == [5]
+    assert found["per_cause"]["grb"]["bursts_kept"]["value"] == 1.0
+    assert found["per_cause"]["unknown_source"]["bursts_kept"]["value"] == 0.0
+    assert {name for name, row in found["per_cause"].items() if "false_avoided" in row} == {
+        "column",
+        "residual",
+        "heat_pipe",
+    }
+    for by in ("cause", "band", "snr"):
+        rows = found[f"per_{by}"].values()
+        assert sum(row["false_avoided"]["n"] for row in rows if "false_avoided" in row) == 3
+        assert sum(row["bursts_kept"]["n"] for row in rows if "bursts_kept" in row) == 2
+        assert sum(row["abstained"]["n"] for row in rows) == len(ROWS)
+    assert found["abstained_by"]["bursts_alerts"]["n"] == 4
+    # One avoided slew in a tenth of a year is ten a year.
+    assert found["minutes_saved_per_year"]["value"] == pytest.approx(10 * cost.false_slew_min)
+    ground = found["ground"]
+    assert (ground["false_recalled_share"]["n"], ground["false_recalled_share"]["value"]) == (3, pytest.approx(1 / 3))
+    assert [entry["sequence"] for entry in ground["lost_bursts"]] == [2]
+    assert ground["bursts_recalled_share"]["value"] == 0.5
+
+
+def test_ledgers_of_both_timings(tmp_path):
+    replay = run_chain(triggers(), ByHand(), SimConfig(), "hand")
+    for timing in ("onboard", "ground"):
+        replay.ledger(timing).write(tmp_path / "ledger.csv")
+        with (tmp_path / "ledger.csv").open(newline="") as file:
+            lines = list(csv.DictReader(file))
+        assert tuple(lines[0]) == COLUMNS
+        assert [(int(line["sequence"]), float(line["snr"])) for line in lines] == [(r[0], r[2]) for r in ROWS]
+        assert {line["engine"] for line in lines} == {"hand"}
+        assert sum(line["slew_without"] == "1" for line in lines) == replay.result.slews_without
+    assert [line["outcome"] for line in lines if line["consequence"] == "recalled"] == [
+        "burst_recalled",
+        "recalled",
+        "unclear_recalled",
+    ]
+    # On the ground nobody asks about looks but the last.
+    assert [line["reason"] for line in lines].count("not_asked") == len(ROWS) - 8
+    onboard = replay.ledger()
+    assert [
+        c for c, o in zip(onboard.column("consequence"), onboard.column("outcome"), strict=True) if o == "delayed"
+    ] == [
+        "no_request",
+        "denied",
+        "late_slew",
+        "denied",
+        "late_slew",
+    ]
+    assert onboard.column("day")[-1] == "1"
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 300])
+def test_yearly_rates_against_scipy(n):
+    rate = Rate.of(n, 100.0, 3.0)
+    low = chi2.ppf(0.025, 2 * n) / 2 if n else 0.0
+    assert (rate.value, rate.lo, rate.hi) == pytest.approx(
+        tuple(k * 3.0 * 3.6525 for k in (n, low, chi2.ppf(0.975, 2 * n + 2) / 2))
+    )
+
+
+def test_cost_model_is_marked_and_refuses_what_it_does_not_know(tmp_path):
+    for field in Cost.model_fields.values():
+        assert field.json_schema_extra["mark"] in ("published", "computed", "assumed")
+        assert field.json_schema_extra["source"]
+    place = tmp_path / "cost.yaml"
+    place.write_text("cancel_s: 0\nvisit_s: 0\nobserved_share: 1\n")
+    cost = load_cost(place)
+    assert cost.false_slew_min == pytest.approx((97 + 20 + 97 + 20) / 60)
+    assert cost.recall_min == 0.0
+    for text, fault in (
+        ("cancel: 3\n", "unknown key 'cancel'"),
+        ("slew_s: -1\n", "slew_s"),
+        ("- 1\n", "mapping"),
+        ("[", "YAML"),
+    ):
+        place.write_text(text)
+        with pytest.raises(BadInput, match=fault) as caught:
+            load_cost(place)
+        assert str(caught.value).startswith(str(place))
+    with pytest.raises(BadInput, match=r"none\.yaml"):
+        load_cost(tmp_path / "none.yaml")
