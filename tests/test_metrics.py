@@ -27,12 +27,14 @@ scored = st.lists(st.tuples(st.integers(-5, 5), st.integers(0, 1)), min_size=2, 
 )
 
 
+@settings(deadline=None)
 @given(scored)
 def test_auc_is_that_of_scikit_learn(rows):
     score, label = np.array(rows).T
     assert auc(score, label) == pytest.approx(roc_auc_score(label, score), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(scored, st.sampled_from([0.5, 0.8, 0.95]))
 def test_rejection_is_the_best_that_any_cut_gives(rows, retention):
     score, label = np.array(rows).T

@@ -6,7 +6,7 @@ from scipy.stats import binom
 
 from slewguard.export.planes import PlaneRule, make_planes
 from slewguard.subimages import COLUMNS, BadInput, TriggerSet, Verdict
-from slewguard.train.calibrate import Levels, calibrate, data_hash, order_rank
+from slewguard.train.calibrate import Levels, calibrate, data_hash, order_rank, veto_thresholds
 
 
 @given(st.integers(0, 3000), st.sampled_from([0.005, 0.01, 0.02, 0.05]))
@@ -182,3 +182,13 @@ def test_empty_sets_and_odd_levels_are_refused():
         calibrate(score, planes, changed(triggers, label=np.full(len(score), -1, "i1")))
     with pytest.raises(ValueError, match="levels"):
         Levels(veto=0.0)
+
+
+def test_thresholds_of_many_draws_are_those_of_each():
+    rng = np.random.default_rng(3)
+    scores = rng.integers(-128, 128, (7, 500))
+    found = veto_thresholds(scores, 0.01)
+    assert [veto_thresholds(row, 0.01) for row in scores] == found.tolist()
+    assert found.tolist() == np.sort(scores, axis=1)[:, order_rank(500, 0.01) - 1].tolist()
+    with pytest.raises(ValueError, match="certify nothing"):
+        veto_thresholds(scores[:, :298], 0.01)

@@ -127,21 +127,19 @@ def calibrate(
     labelled = triggers.label != UNCLEAR
     if not labelled.any():
         raise BadInput("calibration set holds no alert labelled true or false")
-    looks = is_burst(triggers)
-    looks |= ~labelled & np.isin(triggers.sequence, triggers.sequence[looks])
     limits = VerdictRule(
         **_limits(planes[labelled], levels.margin),
         familiar=span(planes[labelled], Familiar().level, levels.margin),
         sequence=SequenceRule(),
     )
     usable = ~limits.outside_limits(planes) & (triggers.rejected == 0)
-    burst = lowest_statistic(score, triggers.sequence, usable, looks, limits.first_look)
+    burst = burst_statistics(score, triggers, usable, limits.first_look)
     alone = ~np.isin(triggers.sequence, triggers.sequence[triggers.label == TRUE])
     false = _highest_statistic(score, triggers.sequence, usable, (triggers.label == FALSE) & alone)
     stated = "sequence" in triggers.columns
     veto = _statement("burst sequences with an alert on the burst vetoed", len(burst), levels.veto, stated)
     confirm = _statement("false sequences with a false alert confirmed", len(false), levels.confirm, stated)
-    t_veto = int(np.sort(burst)[veto["rank"] - 1]) if veto["certified"] else -128
+    t_veto = int(veto_thresholds(burst, levels.veto)) if veto["certified"] else -128
     t_confirm = int(np.sort(false)[len(false) - confirm["rank"]]) if confirm["certified"] else 127
     # Where the classes lie so far apart that the thresholds cross, fewer are confirmed: never more vetoed.
     t_confirm = max(t_confirm, t_veto - 1)
@@ -168,6 +166,57 @@ def calibrate(
         "confirm": confirm,
     }
     return rule, certificate
+
+
+def burst_statistics(
+    score: NDArray[np.int8], triggers: TriggerSet, usable: NDArray[np.bool_], first_look: int
+) -> NDArray[np.int64]:
+    """Calibration score of every burst sequence: its lowest running statistic over the looks at the burst.
+
+    Parameters
+    ----------
+    score : int8 array [N]
+    triggers : TriggerSet
+        With labels.
+    usable : bool array [N]
+        Looks that a verdict other than ``abstain`` may come from.
+    first_look : int
+        As of :class:`~slewguard.export.sequence.SequenceRule`.
+
+    Returns
+    -------
+    int64 array [M]
+        In order of the sequences' numbers.
+    """
+    looks = is_burst(triggers)
+    looks |= (triggers.label == UNCLEAR) & np.isin(triggers.sequence, triggers.sequence[looks])
+    return lowest_statistic(score, triggers.sequence, usable, looks, first_look)
+
+
+def veto_thresholds(scores: NDArray[Any], level: float) -> NDArray[Any]:
+    """Certified veto thresholds of calibration sets of one size: veto what scores lower.
+
+    Parameters
+    ----------
+    scores : array [..., n]
+        One calibration score a burst sequence.
+    level : float
+        Largest share of burst sequences vetoed, at :data:`CONFIDENCE`.
+
+    Returns
+    -------
+    array [...]
+        The order statistic of rank :func:`order_rank`.
+
+    Raises
+    ------
+    ValueError
+        If n certifies nothing.
+    """
+    rank = order_rank(scores.shape[-1], level)
+    if not rank:
+        raise ValueError(f"{scores.shape[-1]} sequences certify nothing at {level}")
+    return np.asarray(np.partition(scores, rank - 1, axis=-1)[..., rank - 1])
 
 
 def check_causes(triggers: TriggerSet) -> None:

@@ -10,6 +10,8 @@ as many trials as there are sequences.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -73,8 +75,7 @@ def auc(score: NDArray[Any], label: NDArray[Any]) -> float | None:
     float or None
         None where a class is missing.
     """
-    true, false = _counts(score, label)
-    return _auc(true, false)
+    return auc_of_counts(*_counts(score, label))
 
 
 def rejection_at_retention(score: NDArray[Any], label: NDArray[Any], retention: float) -> float | None:
@@ -87,8 +88,141 @@ def rejection_at_retention(score: NDArray[Any], label: NDArray[Any], retention: 
     float or None
         None where the retention allows less than one loss, or a class is missing.
     """
-    true, false = _counts(score, label)
-    return _rejection(true, false, retention)
+    return rejection_of_counts(*_counts(score, label), retention)
+
+
+def auc_of_counts(true: NDArray[Any], false: NDArray[Any]) -> float | None:
+    """Area under the curve from the weight of true and of false alerts at each score, in rising order of scores."""
+    if not true.sum() or not false.sum():
+        return None
+    below = np.cumsum(false) - false
+    return float((true * (below + false / 2)).sum() / (true.sum() * false.sum()))
+
+
+def rejection_of_counts(true: NDArray[Any], false: NDArray[Any], retention: float) -> float | None:
+    """Rejection at retention from the weight of true and of false alerts at each score, in rising order of scores."""
+    cut = _cut(true, retention)
+    return None if cut is None or not false.sum() else float(false[:cut].sum() / false.sum())
+
+
+def draw_sequences(member: NDArray[np.intp], true: NDArray[np.bool_], seed: int) -> Iterator[NDArray[np.float64]]:
+    """Draw sequences with replacement again and again, those with a true alert and those without apart.
+
+    Parameters
+    ----------
+    member : int array [N]
+        Number of each alert's sequence, from 0 on without gaps.
+    true : bool array [N]
+        Whether the alert is true.
+    seed : int
+        The same seed and alerts give the same draws: whatever is compared is compared draw by draw.
+
+    Yields
+    ------
+    float64 array [sequences]
+        How often each was drawn.
+    """
+    rng = np.random.default_rng(seed)
+    is_true = np.bincount(member, weights=true) > 0
+    groups = [group for group in (np.flatnonzero(is_true), np.flatnonzero(~is_true)) if len(group)]
+    for _ in range(_DRAWS):
+        times = np.zeros(len(is_true))
+        for group in groups:
+            times[group] = np.bincount(rng.integers(len(group), size=len(group)), minlength=len(group))
+        yield times
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Alerts labelled true or false, with what a classifier made of them.
+
+    Parameters
+    ----------
+    index : int array [N]
+        Which alerts of the trigger set.
+    rank : int array [N]
+        Rank of the score among the distinct ones; what breaks the contract ranks highest, since it cannot be vetoed.
+    label : int8 array [N]
+    sequence : int64 array [N]
+    cause : str array [N]
+    burst : bool array [N]
+        As of :func:`is_burst`.
+    verdict : uint8 array [N] or None
+    cut : int or None
+        Rank below which at most 1 % of the true alerts of the whole set lie.
+    """
+
+    index: NDArray[np.intp]
+    rank: NDArray[np.intp]
+    label: NDArray[np.int8]
+    sequence: NDArray[np.int64]
+    cause: NDArray[np.str_]
+    burst: NDArray[np.bool_]
+    verdict: NDArray[np.uint8] | None
+    cut: int | None
+
+    @property
+    def true(self) -> NDArray[np.bool_]:
+        """Labelled true, bool [N]."""
+        return self.label == TRUE
+
+    @property
+    def false(self) -> NDArray[np.bool_]:
+        """Labelled false, bool [N]."""
+        return self.label == FALSE
+
+    @property
+    def outburst(self) -> NDArray[np.bool_]:
+        """Of an outburst of a known source, bool [N]."""
+        return self.cause == "outburst"
+
+    def select(self, group: NDArray[np.bool_]) -> Measured:
+        """Some of the alerts, judged at the same cut."""
+        return Measured(
+            self.index[group],
+            self.rank[group],
+            self.label[group],
+            self.sequence[group],
+            self.cause[group],
+            self.burst[group],
+            None if self.verdict is None else self.verdict[group],
+            self.cut,
+        )
+
+
+def measured(score: NDArray[Any], triggers: TriggerSet, judgement: Judgement | None = None) -> Measured:
+    """Bring scores and verdicts of a labelled trigger set into the form that figures are made of.
+
+    Parameters
+    ----------
+    score : array [N]
+    triggers : TriggerSet
+    judgement : Judgement, optional
+
+    Raises
+    ------
+    BadInput
+        If there are no labels, or none that is true or false.
+    """
+    label = triggers.label
+    if len(score) != len(triggers):
+        raise ValueError(f"{len(score)} scores for {len(triggers)} alerts")
+    known = np.flatnonzero(np.isin(label, (TRUE, FALSE)))
+    if not len(known):
+        raise BadInput("trigger set holds no alert labelled true or false")
+    rank = np.unique(np.asarray(score)[known], return_inverse=True)[1]
+    # The network is not asked about these, and what it is not asked it cannot veto.
+    rank = np.where(triggers.rejected[known] != 0, rank.max(initial=0) + 1, rank)
+    return Measured(
+        known,
+        rank,
+        label[known],
+        triggers.sequence[known],
+        triggers.cause[known],
+        is_burst(triggers)[known],
+        None if judgement is None else judgement.verdict[known],
+        _cut(np.bincount(rank[label[known] == TRUE]), 0.99),
+    )
 
 
 def evaluate(
@@ -125,40 +259,24 @@ def evaluate(
     BadInput
         If there are no labels, or none that is true or false, or the seed is out of range.
     """
-    label = triggers.label
     check_seed(seed)
-    if len(score) != len(triggers):
-        raise ValueError(f"{len(score)} scores for {len(triggers)} alerts")
-    if not np.isin(label, (TRUE, FALSE)).any():
-        raise BadInput("trigger set holds no alert labelled true or false")
-    known = np.flatnonzero(label != -1)
-    label, sequence, cause = label[known], triggers.sequence[known], triggers.cause[known]
-    score = np.asarray(score)[known]
-    # The network is not asked about these, and what it is not asked it cannot veto.
-    kept = triggers.rejected[known] != 0
-    rank = np.unique(score, return_inverse=True)[1]
-    rank = np.where(kept, rank.max(initial=0) + 1, rank)
-    verdict = None if judgement is None else judgement.verdict[known]
-
+    found = measured(score, triggers, judgement)
+    label, rank, sequence = found.label, found.rank, found.sequence
     draws = _bootstrap(rank, label, sequence, seed)
-    correct = (score >= centre) == (label == TRUE)
-    value = auc(rank, label)
+    correct = (np.asarray(score)[found.index] >= centre) == found.true
     result: dict[str, Any] = {
-        "n_true": int((label == TRUE).sum()),
-        "n_false": int((label == FALSE).sum()),
-        "n_unclear": len(triggers) - len(known),
-        "auc": value,
+        "n_true": int(found.true.sum()),
+        "n_false": int(found.false.sum()),
+        "n_unclear": len(triggers) - len(found.index),
+        "auc": auc(rank, label),
         "auc_interval": _interval(draws["auc"], len(label)),
         "accuracy": float(correct.mean()),
-        "accuracy_interval": _clustered(correct, sequence),
+        "accuracy_interval": clustered(correct, sequence),
         "rejection_at_retention": {key: _rejection_share(rank, label, sequence, key, draws[key]) for key in RETENTIONS},
-        "certified": _certified(verdict, label, is_burst(triggers)[known], cause == "outburst", sequence),
+        "certified": thresholds_shares(found),
     }
     del result["accuracy_interval"]["value"]
-    cut = _cut(np.bincount(rank[label == TRUE]), 0.99)
-    result["per_cause"] = {
-        str(name): _one_cause(cause == name, rank, cut, verdict, sequence) for name in np.unique(cause)
-    }
+    result["per_cause"] = {str(name): _one_cause(found.select(found.cause == name)) for name in np.unique(found.cause)}
     return result
 
 
@@ -170,13 +288,6 @@ def _counts(score: NDArray[Any], label: NDArray[Any]) -> tuple[NDArray[Any], NDA
     return true, false
 
 
-def _auc(true: NDArray[Any], false: NDArray[Any]) -> float | None:
-    if not true.sum() or not false.sum():
-        return None
-    below = np.cumsum(false) - false
-    return float((true * (below + false / 2)).sum() / (true.sum() * false.sum()))
-
-
 def _cut(true: NDArray[Any], retention: float) -> int | None:
     """Highest score, as its rank, with at most the allowed losses below it."""
     # The margin keeps 0.05 * 100, which is 4.999... in binary, at five losses.
@@ -186,32 +297,20 @@ def _cut(true: NDArray[Any], retention: float) -> int | None:
     return int(np.searchsorted(np.cumsum(true), allowed, side="right"))
 
 
-def _rejection(true: NDArray[Any], false: NDArray[Any], retention: float) -> float | None:
-    cut = _cut(true, retention)
-    return None if cut is None or not false.sum() else float(false[:cut].sum() / false.sum())
-
-
 def _bootstrap(
     rank: NDArray[np.intp], label: NDArray[Any], sequence: NDArray[np.int64], seed: int
 ) -> dict[str, NDArray[Any]]:
-    """Draw sequences again and again, those with a true alert and those without apart."""
-    rng = np.random.default_rng(seed)
     _, member = np.unique(sequence, return_inverse=True)
-    is_true = np.bincount(member, weights=label == TRUE) > 0
     found: dict[str, list[float]] = {"auc": [], **{key: [] for key in RETENTIONS}}
     bins = int(rank.max(initial=0)) + 1
     true, false = label == TRUE, label == FALSE
-    for _ in range(_DRAWS):
-        times = np.zeros(len(is_true))
-        for group in (np.flatnonzero(is_true), np.flatnonzero(~is_true)):
-            if len(group):
-                times[group] = np.bincount(rng.integers(len(group), size=len(group)), minlength=len(group))
+    for times in draw_sequences(member, true, seed):
         weight = times[member]
         drawn_true = np.bincount(rank[true], weights=weight[true], minlength=bins)
         drawn_false = np.bincount(rank[false], weights=weight[false], minlength=bins)
         for key, value in (
-            ("auc", _auc(drawn_true, drawn_false)),
-            *((key, _rejection(drawn_true, drawn_false, float(key))) for key in RETENTIONS),
+            ("auc", auc_of_counts(drawn_true, drawn_false)),
+            *((key, rejection_of_counts(drawn_true, drawn_false, float(key))) for key in RETENTIONS),
         ):
             if value is not None:
                 found[key].append(value)
@@ -243,17 +342,13 @@ def _rejection_share(
     return found
 
 
-def _clustered(hit: NDArray[np.bool_], sequence: NDArray[np.int64]) -> Share:
+def clustered(hit: NDArray[np.bool_], sequence: NDArray[np.int64]) -> Share:
+    """Share of alerts, with the interval of as many trials as there are sequences."""
     return share(int(hit.sum()), len(hit), len(np.unique(sequence)))
 
 
-def _certified(
-    verdict: NDArray[np.uint8] | None,
-    label: NDArray[Any],
-    burst: NDArray[np.bool_],
-    outburst: NDArray[np.bool_],
-    sequence: NDArray[np.int64],
-) -> dict[str, Share | None]:
+def thresholds_shares(found: Measured) -> dict[str, Share | None]:
+    """What a classifier's own thresholds do: ``certified`` of :func:`evaluate`. All None without verdicts."""
     names = (
         "retention_bursts",
         "retention_burst_sequences",
@@ -262,40 +357,35 @@ def _certified(
         "abstained_true",
         "abstained_false",
     )
-    if verdict is None:
+    if found.verdict is None:
         return dict.fromkeys(names)
-    veto, abstain = verdict == Verdict.VETO, verdict == Verdict.ABSTAIN
+    veto, abstain = found.verdict == Verdict.VETO, found.verdict == Verdict.ABSTAIN
 
     def of(group: NDArray[np.bool_], hit: NDArray[np.bool_]) -> Share:
-        return _clustered(hit[group], sequence[group])
+        return clustered(hit[group], found.sequence[group])
 
-    lost = len(np.unique(sequence[burst & veto]))
-    n_sequences = len(np.unique(sequence[burst]))
+    lost = len(np.unique(found.sequence[found.burst & veto]))
+    n_sequences = len(np.unique(found.sequence[found.burst]))
     values = (
-        of(burst, ~veto),
+        of(found.burst, ~veto),
         share(n_sequences - lost, n_sequences),
-        of(outburst, ~veto),
-        of(label == FALSE, veto),
-        of(label == TRUE, abstain),
-        of(label == FALSE, abstain),
+        of(found.outburst, ~veto),
+        of(found.false, veto),
+        of(found.true, abstain),
+        of(found.false, abstain),
     )
     return dict(zip(names, values, strict=True))
 
 
-def _one_cause(
-    group: NDArray[np.bool_],
-    rank: NDArray[np.intp],
-    cut: int | None,
-    verdict: NDArray[np.uint8] | None,
-    sequence: NDArray[np.int64],
-) -> dict[str, Any]:
+def _one_cause(found: Measured) -> dict[str, Any]:
     def of(hit: NDArray[np.bool_] | None) -> Share | None:
-        return None if hit is None else _clustered(hit[group], sequence[group])
+        return None if hit is None else clustered(hit, found.sequence)
 
+    verdict = found.verdict
     return {
-        "n": int(group.sum()),
-        "sequences": len(np.unique(sequence[group])),
-        "below_cut_at_0.99": of(None if cut is None else rank < cut),
+        "n": len(found.index),
+        "sequences": len(np.unique(found.sequence)),
+        "below_cut_at_0.99": of(None if found.cut is None else found.rank < found.cut),
         "vetoed": of(None if verdict is None else verdict == Verdict.VETO),
         "confirmed": of(None if verdict is None else verdict == Verdict.CONFIRM),
         "abstained": of(None if verdict is None else verdict == Verdict.ABSTAIN),
