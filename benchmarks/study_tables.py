@@ -1,0 +1,154 @@
+"""Tables and the plot of the talk's studies (:mod:`slewguard.benchmarks.studies`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+TITLES = {
+    "rule": "rule",
+    "logistic": "logistic regression",
+    "trees": "boosted trees",
+    "handmade": "handmade (talk)",
+    "handmade-no-catalogue": "handmade, no catalogue",
+    "resnet50": "ResNet50, whole, few epochs",
+    "flight": "flight, int8",
+    "flight-float": "flight, float",
+}
+STRATA = {
+    "source_in_view": "known source in view",
+    "no_source_in_view": "none in view",
+    "burst": "bursts",
+    "outburst": "outbursts",
+    "CRT": "CRT",
+    "IMT": "IMT",
+    "partial": "partial",
+    "whole": "whole",
+}
+
+
+def render(result: dict[str, Any]) -> str:
+    """Markdown tables of a stored result."""
+    parts = []
+    for study in result["studies"].values():
+        parts += [
+            f"**{study['what'].capitalize()}.** Values with 95 % intervals, pooled over the splits.",
+            _figures(study["rows"]),
+            _costs(study["rows"]),
+            "Paired differences, ours less the other; in bold where the interval excludes 0:",
+            _differences(study["differences"]),
+            "By stratum (true + false alerts): called rightly / true alerts kept / false alerts rejected, the latter "
+            "two at the cut that keeps 0.99 of all true alerts:",
+            _strata(study["rows"]),
+        ]
+    return "\n\n".join(parts)
+
+
+def write_plot(result: dict[str, Any], path: Path) -> None:
+    """Draw rejection at 0.99 retention against parameters, with intervals, for each study."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from slewguard.subimages.atomic import atomic_output
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(result["studies"]), squeeze=False)[0]
+    for axes, study in zip(panels, result["studies"].values(), strict=True):
+        for row in study["rows"]:
+            found = row["rejection_at_retention"]["0.99"]
+            if found["value"] is None:
+                continue
+            spread = [[found["value"] - found["lo"]], [found["hi"] - found["value"]]]
+            axes.errorbar(row["parameters"], found["value"], spread, fmt="o", capsize=3)
+            title = TITLES[row["classifier"]]
+            axes.annotate(title, (row["parameters"], found["value"]), (5, 4), textcoords="offset points", fontsize=8)
+        axes.set(xscale="log", xlabel="parameters", ylabel="rejection at 0.99 retention", title=study["what"])
+        axes.margins(x=0.2)
+    with atomic_output(path) as beside:
+        figure.savefig(beside, dpi=110, format="png", metadata={"Software": None})
+
+
+def _figures(rows: list[dict[str, Any]]) -> str:
+    head = ["classifier", "splits", "accuracy", "AUC", "rejection at 0.95", "rejection at 0.99", "tested"]
+    return _table(
+        head,
+        [
+            [
+                TITLES[row["classifier"]],
+                str(row["splits"]),
+                _share(row["accuracy"]),
+                _share(row["auc"]),
+                *(_share(row["rejection_at_retention"][at]) for at in ("0.95", "0.99")),
+                f"{row['accuracy']['n']:,} of {row['sequences']:,} sequences",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _costs(rows: list[dict[str, Any]]) -> str:
+    return _table(
+        ["classifier", "parameters", "MACs", "bytes", "training, s of one core", "epochs"],
+        [
+            [
+                TITLES[row["classifier"]],
+                f"{row['parameters']:,}",
+                "-" if row["macs"] is None else f"{row['macs']:,}",
+                f"{row['bytes']:,}",
+                f"{row['training_seconds']:.0f}",
+                _epochs(row),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _epochs(row: dict[str, Any]) -> str:
+    recipe = row["recipe"]
+    if "epochs" not in recipe:
+        return "-"
+    return f"{recipe['epochs']}{' + ' + str(recipe['qat_epochs']) if recipe['qat_epochs'] else ''}"
+
+
+def _differences(found: list[dict[str, Any]]) -> str:
+    names = ("accuracy", "auc", "rejection_at_0.95", "rejection_at_0.99")
+    return _table(
+        ["ours", "other", "accuracy", "AUC", "rejection at 0.95", "rejection at 0.99"],
+        [[TITLES[one["ours"]], TITLES[one["other"]], *(_difference(one[name]) for name in names)] for one in found],
+    )
+
+
+def _strata(rows: list[dict[str, Any]]) -> str:
+    known = [key for key in STRATA if rows and rows[0]["strata"].get(key)]
+    sizes = [
+        f"{STRATA[key]} ({rows[0]['strata'][key]['n_true']} + {rows[0]['strata'][key]['n_false']})" for key in known
+    ]
+    return _table(
+        ["classifier", *sizes],
+        [[TITLES[row["classifier"]], *(_stratum(row["strata"][key]) for key in known)] for row in rows],
+    )
+
+
+def _stratum(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "-"
+    parts = (found["accuracy"], found["retention_at_the_cut"], found["rejection_at_the_cut"])
+    return " / ".join("-" if part is None or part["value"] is None else f"{part['value']:.3f}" for part in parts)
+
+
+def _share(figure: dict[str, Any]) -> str:
+    if figure["value"] is None:
+        return "-"
+    return f"{figure['value']:.4f} [{figure['lo']:.4f}, {figure['hi']:.4f}]"
+
+
+def _difference(figure: dict[str, Any]) -> str:
+    if figure["value"] is None:
+        return "-"
+    text = f"{figure['value']:+.4f} [{figure['lo']:+.4f}, {figure['hi']:+.4f}]"
+    return text if figure["better"] is None else f"**{text}**"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
