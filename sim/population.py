@@ -153,14 +153,9 @@ def _draw_fault(rng: np.random.Generator, mission: Mission, cause: str, sequence
 
 def _fault(rng: np.random.Generator, mission: Mission, pointing: Pointing, cause: str) -> Fault | None:
     defects, instrument = mission.config.defects, mission.config.instrument
-    field = mission.field(pointing)
-    seen = coding(instrument, field.y, field.z) > mission.config.trigger.min_coding
-    strong = np.flatnonzero(seen & (field.flux_crab[:, 0] > _STRONG_CRAB))
-    if not len(strong):
+    number = strong_source(rng, mission, pointing)
+    if number is None:
         return None
-    # The brighter a source, the sooner its error shows.
-    weight = field.flux_crab[strong, 0]
-    number = int(field.number[rng.choice(strong, p=weight / weight.sum())])
     angle = rng.uniform(0.0, 2.0 * np.pi)
 
     def shifted(ends: tuple[float, float]) -> tuple[float, float]:
@@ -175,6 +170,18 @@ def _fault(rng: np.random.Generator, mission: Mission, pointing: Pointing, cause
     if rng.random() < defects.wrong_share:
         return Fault(cause, number, *shifted(defects.wrong_arcmin))
     return Fault(cause, number, flux_factor=log_uniform(rng, defects.stale_factor))
+
+
+def strong_source(rng: np.random.Generator, mission: Mission, pointing: Pointing) -> int | None:
+    """Draw the catalogue number of a source in the searched field that could leave a residual, if there is one."""
+    field = mission.field(pointing)
+    seen = coding(mission.config.instrument, field.y, field.z) > mission.config.trigger.min_coding
+    strong = np.flatnonzero(seen & (field.flux_crab[:, 0] > _STRONG_CRAB))
+    if not len(strong):
+        return None
+    # The brighter a source, the sooner its error shows.
+    weight = field.flux_crab[strong, 0]
+    return int(field.number[rng.choice(strong, p=weight / weight.sum())])
 
 
 def _draw_edge(rng: np.random.Generator, mission: Mission, cause: str, sequence: int, day: int) -> Truth | None:
