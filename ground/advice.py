@@ -1,13 +1,14 @@
 """Advice for the Burst Advocate on shift: a verdict, the reasons for it, and one sentence to send on.
 
 Nothing here decides anything: today's onboard decision stands unless the model's own rule says ``veto``, and a
-sub-image that cannot be judged gets ``abstain`` with the reason.
+sub-image that cannot be judged gets ``abstain`` with the reason. The probable cause comes from another model
+(:mod:`slewguard.ground.causes`), which has no part in the verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,14 @@ from numpy.typing import NDArray
 from slewguard.export.execute import NumpyClassifier
 from slewguard.export.model import IntegerModel
 from slewguard.export.planes import source_positions
+from slewguard.ground.causes import MEANING, CauseModel, shipped_causes
 from slewguard.subimages.contract import CENTRE, REASONS, SubImage, TriggerSet
 from slewguard.subimages.verdict import Verdict
 
 SENTENCE = 280
 """Most characters of the one sentence: what a chat message or a pager takes."""
+_LIKELY = 0.5
+"""A cause less probable than this is not named alone."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,10 @@ class Advice:
     findings : tuple of str
         What a person sees in the sub-image, measured.
     sentence : str
-        Verdict and findings in at most 280 characters.
+        Verdict, probable cause and findings in at most 280 characters.
+    causes : dict of str to float
+        Probability of each group of causes, the likeliest first; empty where the network was not asked. Learned from
+        simulated alerts, and no part of the verdict.
     """
 
     name: str
@@ -49,6 +56,7 @@ class Advice:
     reason: str
     findings: tuple[str, ...]
     sentence: str
+    causes: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -67,6 +75,8 @@ def advise(triggers: TriggerSet, names: list[str], model: IntegerModel) -> list[
     model : IntegerModel
     """
     judgement = NumpyClassifier(model).judge(triggers)
+    teller = shipped_causes()
+    probability = teller.probabilities(triggers)
     advice = []
     for i, name in enumerate(names):
         reason = REASONS[judgement.reason[i]]
@@ -74,8 +84,28 @@ def advise(triggers: TriggerSet, names: list[str], model: IntegerModel) -> list[
         verdict = Verdict(int(judgement.verdict[i])).name.lower()
         score = int(judgement.score[i]) if asked else None
         seen = findings(triggers[i], model.planes.patch) if triggers.rejected[i] == 0 else ()
-        advice.append(Advice(name, verdict, score, reason, seen, _sentence(name, verdict, score, reason, seen, model)))
+        causes = _ranked(teller, probability[i]) if asked else {}
+        told = (*_probably(teller, causes), *seen)
+        sentence = _sentence(name, verdict, score, reason, told, model)
+        advice.append(Advice(name, verdict, score, reason, seen, sentence, causes))
     return advice
+
+
+def _ranked(teller: CauseModel, probability: NDArray[np.float64]) -> dict[str, float]:
+    names = list(teller.groups)
+    return {names[i]: round(float(probability[i]), 3) for i in np.argsort(-probability, kind="stable")}
+
+
+def _probably(teller: CauseModel, causes: Mapping[str, float]) -> tuple[str, ...]:
+    """What is said of the cause, or of the two likeliest ones, and of where that comes from."""
+    if not causes:
+        return ()
+    likeliest = list(causes.items())[:2]
+    if likeliest[0][1] >= _LIKELY:
+        likeliest = likeliest[:1]
+    told = " or ".join(f"{MEANING.get(name, name)} ({100 * probability:.0f} %)" for name, probability in likeliest)
+    learned = "simulated" if teller.population.get("simulated", True) else "labelled"
+    return (f"by {learned} alerts probably {told}",)
 
 
 def not_judged(name: str, reason: str, fault: str) -> Advice:

@@ -47,24 +47,39 @@ def fit_forest(
 
 
 def to_forest(fitted: Any) -> Forest:
-    """Read the trees off a fitted ``HistGradientBoostingClassifier`` of two classes.
+    """Read the trees off a fitted ``HistGradientBoostingClassifier`` of two classes."""
+    (forest,) = to_forests(fitted)
+    return forest
+
+
+def to_forests(fitted: Any, rounds: int | None = None) -> tuple[Forest, ...]:
+    """Read the trees off a fitted ``HistGradientBoostingClassifier``, one forest a class (one for two classes).
 
     scikit-learn publishes no way to read these trees; the names are those that its own prediction uses.
+
+    Parameters
+    ----------
+    fitted : HistGradientBoostingClassifier
+    rounds : int, optional
+        Only the trees of the first rounds.
     """
-    trees = []
-    for (predictor,) in fitted._predictors:
-        nodes = predictor.nodes
-        leaf = nodes["is_leaf"].astype(bool)
-        trees.append(
-            Tree(
-                np.where(leaf, LEAF, nodes["feature_idx"]).astype(np.int32),
-                np.where(leaf, 0.0, nodes["num_threshold"]).astype(np.float64),
-                np.where(leaf, 0, nodes["left"]).astype(np.int32),
-                np.where(leaf, 0, nodes["right"]).astype(np.int32),
-                np.where(leaf, nodes["value"], 0.0).astype(np.float64),
-            )
-        )
-    return Forest(float(np.ravel(fitted._baseline_prediction)[0]), tuple(trees))
+    starts = np.ravel(fitted._baseline_prediction)
+    chosen = list(zip(*fitted._predictors[:rounds], strict=True))
+    return tuple(
+        Forest(float(start), tuple(_tree(predictor.nodes) for predictor in predictors))
+        for start, predictors in zip(starts, chosen, strict=True)
+    )
+
+
+def _tree(nodes: Any) -> Tree:
+    leaf = nodes["is_leaf"].astype(bool)
+    return Tree(
+        np.where(leaf, LEAF, nodes["feature_idx"]).astype(np.int32),
+        np.where(leaf, 0.0, nodes["num_threshold"]).astype(np.float64),
+        np.where(leaf, 0, nodes["left"]).astype(np.int32),
+        np.where(leaf, 0, nodes["right"]).astype(np.int32),
+        np.where(leaf, nodes["value"], 0.0).astype(np.float64),
+    )
 
 
 def _booster(shape: tuple[int, int], rounds: int, seed: int) -> Any:
