@@ -154,6 +154,16 @@ def _show_targets(rows: Sequence[dict[str, Any]], *, to_stderr: bool) -> None:
 @click.option(
     "--inputs", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Sub-images judged on a target."
 )
+@click.option(
+    "--session", "session_to", type=click.Path(path_type=Path, file_okay=False), help="Folder for a latency session."
+)
+@click.option("--also", help="In a session, networks beside MODEL: handmade,resnet50 (random weights).")
+@click.option(
+    "--quota", "quotas", type=click.FloatRange(1, 100), multiple=True, help="In a session, percent of the core; repeat."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Of each of 5 windows at a quota."
+)
 @click.option("--clock", type=click.FloatRange(min=0, min_open=True), help="MHz, to give cycles as a time.")
 @json_option
 def command(
@@ -164,23 +174,59 @@ def command(
     targets: str | None,
     styles: tuple[Style, ...],
     inputs: int,
+    session_to: Path | None,
+    also: str | None,
+    quotas: tuple[float, ...],
+    seconds: float,
     clock: float | None,
     json_to: str | None,
 ) -> None:
     """Measure one inference of MODEL on this machine: batch 1, one thread, calls interleaved.
 
-    Compare engines within one run; figures of two runs cannot be compared. With --targets the generated C runs in an
-    emulator that counts instructions exactly; every byte is compared with numpy.
+    Compare engines within one run; figures of two runs cannot be compared. With --session each engine is a process of
+    its own on one core: cold start, first call, latency, processor time, memory, and latency under CPU quotas, kept in
+    a folder. With --targets the generated C runs in an emulator that counts instructions exactly; every byte is
+    compared with numpy.
     """
+    from slewguard.cli.contenders import ALSO
     from slewguard.export.package import open_model
+
+    names = tuple(name.strip() for name in also.split(",")) if also else ()
+    if set(names) - set(ALSO):
+        raise click.UsageError(f"--also takes {','.join(ALSO)}, not {also}.")
+    if session_to is None and (names or quotas):
+        raise click.UsageError("--also and --quota go with --session.")
+    if session_to is not None and targets is not None:
+        raise click.UsageError("--targets does not go with --session.")
 
     model = open_model(model_from)
     if targets is not None:
-        names = [name.strip() for name in targets.split(",")]
-        counted = measure_targets(model, names, styles or ("plain", "fast"), inputs, clock)
+        machines = [name.strip() for name in targets.split(",")]
+        counted = measure_targets(model, machines, styles or ("plain", "fast"), inputs, clock)
         _show_targets(counted, to_stderr=json_to == "-")
         write_json(counted, json_to)
         if not all(row["equal"] for row in counted):
+            raise SystemExit(1)
+        return
+    if session_to is not None:
+        from slewguard.cli.engines import sample_planes
+        from slewguard.cli.session import run_session
+        from slewguard.cli.session_tables import show_session
+
+        summary = run_session(
+            model,
+            sample_planes(model, triggers_from, 32),
+            session_to,
+            also=names,
+            engines=engines or None,
+            quotas=quotas,
+            calls=calls,
+            seconds=seconds,
+            progress=progress,
+        )
+        show_session(summary, to_stderr=json_to == "-")
+        write_json(summary, json_to)
+        if not all(row["equal"] is not False for row in summary["rows"]):
             raise SystemExit(1)
         return
     with progress("timing") as shown:

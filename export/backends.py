@@ -200,13 +200,14 @@ def _tflite(name: str, package: str, resolver: str) -> Factory:
     return lambda model: TfliteBackend(model, name, package, resolver)
 
 
-_KERNELS = {"": "AUTO", "-builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "-ref": "BUILTIN_REF"}
+KERNELS = {"": "AUTO", "-builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "-ref": "BUILTIN_REF"}
+"""Member of ``OpResolverType`` by the end of an engine's name."""
 
 ENGINES: Mapping[str, Factory] = {
     "numpy": NumpyBackend,
     "ort": OnnxRuntimeBackend,
-    **{f"tflite{kind}": _tflite(f"tflite{kind}", "tflite_runtime", value) for kind, value in _KERNELS.items()},
-    **{f"litert{kind}": _tflite(f"litert{kind}", "ai_edge_litert", value) for kind, value in _KERNELS.items()},
+    **{f"tflite{kind}": _tflite(f"tflite{kind}", "tflite_runtime", value) for kind, value in KERNELS.items()},
+    **{f"litert{kind}": _tflite(f"litert{kind}", "ai_edge_litert", value) for kind, value in KERNELS.items()},
 }
 """Engines of this folder: the specification, onnxruntime, and the three kinds of kernels (default delegates,
 optimised, reference) of tflite-runtime and of its successor ai-edge-litert."""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from slewguard.export.backends import Backend
 
-P99_CALLS = 1000
-"""Fewest calls from which a 99th percentile is quoted."""
+P99_CALLS, P999_CALLS = 1000, 10_000
+"""Fewest calls from which these percentiles are quoted."""
 
 
 def measure_latency(
@@ -67,6 +67,30 @@ def measure_latency(
         }
         for backend, first_us, row in zip(backends, first, taken, strict=True)
     ]
+
+
+def summarise(taken_ns: NDArray[np.int64]) -> dict[str, Any]:
+    """Median, tails and mean of times.
+
+    Parameters
+    ----------
+    taken_ns : int64 array [N]
+        Nanoseconds, N at least 1.
+
+    Returns
+    -------
+    dict
+        ``p50_us``, ``p99_us`` (None with fewer than 1,000), ``p999_us`` (None with fewer than 10,000), ``max_us`` and
+        ``mean_us``, microseconds.
+    """
+    taken = taken_ns / 1000
+    return {
+        "p50_us": float(np.median(taken)),
+        "p99_us": float(np.percentile(taken, 99)) if len(taken) >= P99_CALLS else None,
+        "p999_us": float(np.percentile(taken, 99.9)) if len(taken) >= P999_CALLS else None,
+        "max_us": float(taken.max()),
+        "mean_us": float(taken.mean()),
+    }
 
 
 def _time_us(backend: Backend, planes: NDArray[np.int8]) -> float:
