@@ -65,6 +65,9 @@ def show_figures(found: Mapping[str, Any], *, to_stderr: bool = False) -> None:
     for by in ("cause", "band", "snr"):
         groups = [[name, *(share(row.get(part)) for part in parts)] for name, row in found[f"per_{by}"].items()]
         table(f"By {by} of the first alert that asks", head, groups, to_stderr=to_stderr)
+    left = [f"{cause} {sum(said.values())}" for cause, said in found["false_slews_left"].items()]
+    if left:
+        click.echo(f"false slews still made, by cause: {', '.join(left)}", err=to_stderr)
     lost = found["lost_bursts"]
     for entry in lost[:_LISTED]:
         click.echo(_lost(entry), err=to_stderr)

@@ -45,6 +45,7 @@ def figures(replay: Replay, cost: Cost) -> dict[str, Any]:
         "outcomes": _counted(triggers, outcome),
         "reasons": reason_counts(passage),
         "abstained_by": abstained(triggers, passage),
+        "false_slews_left": false_slews_left(triggers, passage),
         "delays": delays(triggers, passage),
         "lost_bursts": lost_bursts(triggers, passage, outcome),
         "false_slews_per_year": asdict(Rate.of(replay.result.false_slews_without, days)),
@@ -76,6 +77,24 @@ def abstained(triggers: TriggerSet, passage: Passage) -> dict[str, Any]:
     return {f"{name}_alerts": among(of) for name, of in parts.items()} | {
         f"{name}_slews": among(of & turned) for name, of in parts.items()
     }
+
+
+def false_slews_left(triggers: TriggerSet, passage: Passage) -> dict[str, dict[str, int]]:
+    """What keeps rejection down: false slews that are still made, by cause, each with what was said of its alert.
+
+    Returns
+    -------
+    dict of cause to dict
+        Most frequent cause first; counts under ``confirm``, or ``abstain`` with the reason where it is not the score.
+    """
+    made = first_of(triggers.sequence, passage.still_asks) & Kinds.of(triggers).false
+    found: dict[str, dict[str, int]] = {}
+    for i in np.flatnonzero(made).tolist():
+        answer = passage.answers[i]
+        said = answer.verdict.name.lower() + ("" if answer.reason == "ok" else f" {answer.reason}")
+        counted = found.setdefault(str(triggers.cause[i]), {})
+        counted[said] = counted.get(said, 0) + 1
+    return dict(sorted(found.items(), key=lambda entry: (-sum(entry[1].values()), entry[0])))
 
 
 def delays(triggers: TriggerSet, passage: Passage) -> dict[str, Any] | None:

@@ -5,13 +5,17 @@ import json
 
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from scipy.stats import chi2, norm
 
+from slewguard.benchmarks.dividend import PLACES, noise_per_day, slewing
+from slewguard.cli.chain import onboard_budget
+from slewguard.export.package import open_model
 from slewguard.sim.chain import run_chain
 from slewguard.sim.chain_cost import Cost, Rate, load_cost
 from slewguard.sim.chain_figures import figures
 from slewguard.sim.chain_ledger import COLUMNS
 from slewguard.sim.config import SimConfig
+from slewguard.sim.settings_trigger import Trigger
 from slewguard.subimages import BadInput, Judgement, TriggerSet, Verdict
 
 V, C, A = Verdict.VETO, Verdict.CONFIRM, Verdict.ABSTAIN
@@ -79,6 +83,7 @@ def test_figures_by_hand():
         "same": 1,
         "unclear_denied": 1,
     }
+    assert found["false_slews_left"] == {"heat_pipe": {"abstain": 1}, "residual": {"abstain": 1}}
     assert found["reasons"] == {"ok": len(ROWS)}
     assert found["delays"]["bursts"]["sequences"] == [{"sequence": 1, "seconds": 40.0}]
     assert found["delays"]["bursts"]["delayed_share"]["n"] == 1
@@ -167,3 +172,36 @@ def test_cost_model_is_marked_and_refuses_what_it_does_not_know(tmp_path):
         assert str(caught.value).startswith(str(place))
     with pytest.raises(BadInput, match=r"none\.yaml"):
         load_cost(tmp_path / "none.yaml")
+
+
+def test_onboard_budget_is_of_the_stored_counts():
+    model = open_model("default")
+    half, whole = (onboard_budget(model, Cost(clock_mhz=clock)) for clock in (50.0, 100.0))
+    assert {row["style"] for row in whole} == {"plain", "fast"}
+    for slow, quick in zip(half, whole, strict=True):
+        low, high = quick["seconds"]
+        # No processor of this kind does more than one instruction a cycle, or takes more than some.
+        assert quick["judge_instructions"] / 1e8 <= low <= high < 10 * quick["judge_instructions"] / 1e8
+        assert slow["share_of_image"] == pytest.approx([2 * share for share in quick["share_of_image"]])
+
+
+def test_dividend_grants_confirmed_alerts_alone_below_todays_threshold():
+    given = triggers()
+    verdict = np.array([r[3] for r in ROWS], np.uint8)
+    assert slewing(given, None, 8.0, 8.0) == ({1, 2}, {3, 4, 8})
+    assert slewing(given, verdict, 8.0, 8.0) == ({1}, {4, 8})
+    # The alerts at 7 sigma are abstained on (a burst) and vetoed (false): neither is confirmed.
+    assert slewing(given, verdict, 8.0, 6.5) == ({1}, {4, 8})
+    verdict[[0, 8]] = C
+    assert slewing(given, verdict, 8.0, 6.5) == ({1}, {4, 6, 8})
+    assert slewing(given, verdict, 8.0, 7.5) == ({1}, {4, 8})
+    verdict[2] = V
+    assert slewing(given, verdict, 8.0, 6.5)[0] == {1}
+    assert slewing(given, verdict, 8.0, 8.0)[0] == set()
+
+
+def test_noise_peaks_follow_the_tail_of_a_gaussian():
+    trigger = Trigger()
+    assert noise_per_day(6.0, trigger) / noise_per_day(6.5, trigger) == pytest.approx(norm.sf(6.0) / norm.sf(6.5))
+    one = Trigger(bands_kev=((5.0, 20.0),), image_scales=1)
+    assert noise_per_day(0.0, one) == pytest.approx(0.5 * PLACES * 86400 / 20.48)

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import quick_campaign
 from click.testing import CliRunner
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from slewguard.benchmarks.chain_shards import workers_of
 from slewguard.cli.chain import command
 from slewguard.cli.engines import open_classifier
+from slewguard.embedded.target import load_target
 from slewguard.export.package import open_model
 from slewguard.sim.campaign import Campaign, simulate_to_file
 from slewguard.sim.chain import run_chain
@@ -90,6 +92,19 @@ def test_every_engine_writes_the_same_ledger_but_for_its_name(tmp_path):
     for name, ledger in ledgers.items():
         assert set(ledger.column("engine")) == {name}
     assert "-" in "".join(ledgers["numpy"].column("score"))
+
+
+def test_leon3_in_an_emulator_writes_the_same_ledger(tmp_path):
+    missing = load_target("leon3").missing()
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}: apt install {' '.join(sorted(set(missing.values())))}")
+    simulate_to_file(Campaign(CONFIG, 4, SEED), tmp_path / "a.h5")
+    triggers, model = read_triggers(tmp_path / "a.h5"), open_model("default")
+    # Two programs at least, and looks of one sequence that do not stand together.
+    triggers = triggers.select(np.random.default_rng(1).permutation(np.arange(len(triggers)).repeat(5))[:140])
+    found = [run_chain(triggers, open_classifier(model, name), CONFIG, name).ledger() for name in ("numpy", "leon3")]
+    assert found[0].digest() == found[1].digest()
+    assert len(found[1].lines) == 140
 
 
 def test_an_engine_that_does_not_exist_is_one_clear_line(tmp_path):
