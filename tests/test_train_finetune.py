@@ -129,3 +129,16 @@ def test_what_is_no_flight_run_is_refused(start, tmp_path):
     with pytest.raises(BadInput, match="does not tell what it was trained on"):
         fine_tune(REAL, tmp_path / "run", broken, simulated=SIMULATED)
     assert not (tmp_path / "run").exists()
+
+
+def test_part_of_the_campaign_that_was_fitted_is_refused(start, tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "float.safetensors").write_bytes((start / "float.safetensors").read_bytes())
+    past = json.loads((start / "provenance.json").read_text())
+    past["data"]["provenance"] = {"config_sha256": "c", "seed": 1}
+    (copy / "provenance.json").write_text(json.dumps(past))
+    part = replace(SIMULATED.select(np.arange(100)), provenance={"config_sha256": "c", "seed": 1})
+    with pytest.raises(BadInput, match="very campaign"):
+        fine_tune(REAL, tmp_path / "run", copy, simulated=part, tuning=SHORT)
+    assert not (tmp_path / "run").exists()

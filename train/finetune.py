@@ -198,11 +198,21 @@ def _parted(triggers: TriggerSet, past: Mapping[str, Any], share: float, seed: i
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput("the run that it starts from does not tell what it was trained on") from error
     name = data_hash(triggers)
+    if name not in known and _same_campaign(triggers, past):
+        raise BadInput("other alerts of the very campaign that the run was trained on: it may have fitted them")
     found = known.get(name, (share, seed))
     if found is None:
         everything = labelled(triggers)
         return everything, everything.select(np.zeros(0, dtype=np.intp))
     return split(triggers, *found)
+
+
+def _same_campaign(triggers: TriggerSet, past: Mapping[str, Any]) -> bool:
+    """Whether the alerts come from the very time line that the run, or one before it, was trained on."""
+    own = dict(triggers.provenance)
+    sets = [past["data"], *past.get("also", []), *([past["with"]] if "with" in past else [])]
+    before = "from" in past and _same_campaign(triggers, past["from"]["provenance"])
+    return before or ("config_sha256" in own and own in [one["provenance"] for one in sets])
 
 
 def _note(own: TriggerSet, labels: TriggerSet, levels: Levels) -> str:
