@@ -93,6 +93,15 @@ def test_augmentation_draws_every_view_and_drops_numbers():
     assert (kept[:, 2, 28, 28] == PlaneRule().level).all()
 
 
+def test_the_alerts_of_a_sequence_weigh_together_as_the_root_of_their_number():
+    sequence = np.arange(len(ALERTS), dtype=COLUMNS["sequence"])
+    true = np.flatnonzero(ALERTS.label == 1)
+    sequence[true[:9]] = sequence[true[0]]
+    triggers = TriggerSet(ALERTS.snr, ALERTS.mask, {**ALERTS.columns, "sequence": sequence})
+    weight = make_examples(triggers, PlaneRule()).weight
+    assert weight[true[:9]].sum() == pytest.approx(3 * weight[true[9]])
+
+
 def test_outbursts_weigh_less_than_bursts_and_the_classes_the_same():
     cause = np.where(ALERTS.label == 1, b"grb", b"column").astype("S16")
     flaring = np.flatnonzero(ALERTS.label == 1)[::2]

@@ -13,7 +13,7 @@ from slewguard.train.baseline import load_baseline
 from slewguard.train.data import split_by_sequence
 from slewguard.train.evaluate import evaluate_run
 from slewguard.train.fit import train
-from slewguard.train.loop import one_cycle
+from slewguard.train.loop import Phase, Trainer, one_cycle
 
 ALERTS = synthetic_alerts(240)
 TEST = synthetic_alerts(120, seed=9)
@@ -196,6 +196,23 @@ def test_unclear_alerts_of_held_out_events_set_the_thresholds_too(tmp_path):
     split = json.loads((run / "provenance.json").read_text())["split"]["held_out"]
     population = load_model(run / "model.json").certificate["population"]
     assert population["alerts"] == 2 * split["alerts"] == 2 * split["sequences"]
+
+
+def test_the_loss_of_a_true_alert_counts_more_than_in_proportion():
+    class Fixed:
+        label, weight = np.array([1, 1, 0, 0], np.float32), np.ones(4, np.float32)
+
+        def batch(self, index, rng):
+            return torch.tensor([-2.0, 1.0, 2.0, -1.0])[index][:, None]
+
+    net = torch.nn.Linear(1, 1)
+    torch.nn.init.ones_(net.weight)
+    torch.nn.init.zeros_(net.bias)
+    flat = torch.nn.Sequential(net, torch.nn.Flatten(0))
+    (told,) = Trainer(flat, Phase("float", 0, 1, 4, 0.0, 0.0, tail=0.5), 0).epochs(0, Fixed(), Fixed(), lambda: None, 0)
+    right, wrong = np.log1p(np.exp(-1)), np.log1p(np.exp(2))
+    expected = (wrong * (1 + wrong / 2) + right * (1 + right / 2) + wrong + right) / 4
+    assert told.loss == pytest.approx(expected, rel=1e-6)
 
 
 def test_one_cycle_rises_once_and_falls_to_nothing():

@@ -33,7 +33,8 @@ class Examples:
     label : float32 array [N]
         1 true, 0 false.
     weight : float32 array [N]
-        So that both classes weigh the same, 1 on average.
+        So that both classes weigh the same, 1 on average. The alerts of one sequence are alike and weigh together as
+        the root of their number.
     snr_log2 : int
         One unit of the SNR plane is 2^-snr_log2 sigma.
     """
@@ -147,7 +148,8 @@ def make_examples(triggers: TriggerSet, rule: PlaneRule, outburst_weight: float 
     named = np.flatnonzero(triggers.catalogue_id >= 0)
     unnamed = np.full(len(named), -1, dtype=np.int32)
     anonymous[named] = make_planes(triggers.snr[named], triggers.mask[named], unnamed, rule)[:, 2]
-    weight = np.where(triggers.cause == "outburst", outburst_weight, 1.0)
+    _, member, alike = np.unique(triggers.sequence, return_inverse=True, return_counts=True)
+    weight = np.where(triggers.cause == "outburst", outburst_weight, 1.0) / np.sqrt(alike[member])
     for one_class in (label == 1, label == 0):
         weight[one_class] *= len(label) / (2 * weight[one_class].sum())
     return Examples(planes, anonymous, label, weight.astype(np.float32), rule.snr_log2)

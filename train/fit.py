@@ -29,7 +29,17 @@ from slewguard.train.calibrate import Levels, calibrate
 from slewguard.train.checkpoint import Checkpoint
 from slewguard.train.data import joined, with_more_marks
 from slewguard.train.fit_baseline import train_baseline
-from slewguard.train.loop import Phase, Progress, Source, Trainer, load_tensors, named_tensors, predict
+from slewguard.train.loop import (
+    Phase,
+    Progress,
+    Source,
+    Trainer,
+    float_phase,
+    load_tensors,
+    named_tensors,
+    predict,
+    qat_phase,
+)
 from slewguard.train.metrics import check_seed, evaluate
 from slewguard.train.nets import FlightNet
 from slewguard.train.quantise import QuantNet, quantise, rescale_score, to_integer_model
@@ -229,7 +239,7 @@ def _flight(work: _Work, plan: Plan, folder: Path) -> dict[str, Any]:
     net = FlightNet().to(memory_format=torch.channels_last)
     if plan.start is not None:
         load_tensors(net, dict(plan.start))
-    work.fit(net, Phase("float", 0, recipe.epochs, recipe.batch, recipe.rate, recipe.decay), source, test)
+    work.fit(net, float_phase(recipe), source, test)
     float_score = predict(net, test)
     float_state = {name: t.detach().contiguous() for name, t in named_tensors(net)}
 
@@ -237,8 +247,7 @@ def _flight(work: _Work, plan: Plan, folder: Path) -> dict[str, Any]:
     chosen = np.sort(rng.permutation(len(source.label))[:_SAMPLE])
     sample = source.batch(chosen, rng)
     quantised = quantise(net, sample)
-    phase = Phase("qat", 1, recipe.qat_epochs, recipe.batch, recipe.qat_rate, 0.0)
-    work.fit(quantised, phase, source, test, float_state, quantised.bound)
+    work.fit(quantised, qat_phase(recipe), source, test, float_state, quantised.bound)
     quantised.eval()
     model = _calibrated(rescale_score(quantised, sample), plan)
 

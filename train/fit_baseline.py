@@ -26,7 +26,7 @@ from slewguard.train.runs import FILES, MARKER, marker, plot_history, provenance
 if TYPE_CHECKING:
     from torch import nn
 
-    from slewguard.train.loop import Phase, Progress, Source
+    from slewguard.train.loop import Progress, Source
 
 _HELD_OUT = RECIPES["flight"].held_out
 
@@ -74,13 +74,15 @@ def fit_network(recipe: Recipe, fitted: TriggerSet, test: TriggerSet, seed: int)
     """
     import torch
 
-    from slewguard.train.loop import Trainer, predict
+    from slewguard.train.loop import Trainer, float_phase, predict
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = network(recipe.name)
         judged = source_of(recipe.name, test)
-        for _ in Trainer(net, _phase(recipe), seed).epochs(0, source_of(recipe.name, fitted), judged, _nothing, 0.0):
+        for _ in Trainer(net, float_phase(recipe), seed).epochs(
+            0, source_of(recipe.name, fitted), judged, _nothing, 0.0
+        ):
             pass
         return predict(net, judged)
 
@@ -212,13 +214,13 @@ class _NetworkRun:
 
     def _epochs(self, net: nn.Module, source: Source, test: Source, resume: bool) -> list[dict[str, Any]]:
         from slewguard.train.checkpoint import Checkpoint
-        from slewguard.train.loop import Trainer
+        from slewguard.train.loop import Trainer, float_phase
 
         recipe = self._recipe
         checkpoint = Checkpoint(self._place.with_name(self._place.name + ".checkpoint"), self._about)
         if not resume:
             checkpoint.remove()
-        trainer = Trainer(net, _phase(recipe), self._seed)
+        trainer = Trainer(net, float_phase(recipe), self._seed)
         history: list[dict[str, Any]] = []
         first = 0
         if saved := checkpoint.load():
@@ -229,12 +231,6 @@ class _NetworkRun:
             checkpoint.save(0, told.epoch, history, trainer.state())
             self._progress(told)
         return history
-
-
-def _phase(recipe: Recipe) -> Phase:
-    from slewguard.train.loop import Phase
-
-    return Phase("float", 0, recipe.epochs, recipe.batch, recipe.rate, recipe.decay)
 
 
 def _nothing() -> None:

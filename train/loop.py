@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from slewguard.train.metrics import auc, rejection_at_retention
+from slewguard.train.recipes import Recipe
 
 _WARM_UP = 0.3
 _CHUNK = 256
@@ -79,6 +80,9 @@ class Phase:
         Enters the seeds.
     epochs, batch : int
     rate, decay : float
+    tail : float
+        A true alert's loss l counts as l (1 + tail l): what is asked of the score is the rejection at which hardly any
+        true alert is lost, so that the lowest true scores matter more than the mean.
     """
 
     name: str
@@ -87,6 +91,17 @@ class Phase:
     batch: int
     rate: float
     decay: float
+    tail: float = 0.0
+
+
+def float_phase(recipe: Recipe) -> Phase:
+    """Training in floating point."""
+    return Phase("float", 0, recipe.epochs, recipe.batch, recipe.rate, recipe.decay, recipe.tail)
+
+
+def qat_phase(recipe: Recipe) -> Phase:
+    """Quantisation-aware training after it."""
+    return Phase("qat", 1, recipe.qat_epochs, recipe.batch, recipe.qat_rate, 0.0, recipe.tail)
 
 
 def one_cycle(step: int, steps: int, rate: float) -> float:
@@ -143,7 +158,8 @@ class Trainer:
                 group["lr"] = one_cycle(epoch * len(batches) + i, steps, phase.rate)
             score = self.net(source.batch(index, rng))
             label, weight = torch.from_numpy(source.label[index]), torch.from_numpy(source.weight[index])
-            loss = F.binary_cross_entropy_with_logits(score, label, weight)
+            each = F.binary_cross_entropy_with_logits(score, label, reduction="none")
+            loss = (weight * each * (1 + phase.tail * label * each)).mean()
             self.optimiser.zero_grad()
             loss.backward()
             self.optimiser.step()

@@ -31,6 +31,8 @@ class Recipe:
         source look alike; at full weight the network pays for it in residuals that pass as bursts.
     more_marks : float
         Share of alerts to fit that get the mark of one more known source, which does not show.
+    tail : float
+        How much more than in proportion the loss of a true alert counts (:class:`slewguard.train.loop.Phase`).
     held_out : float
         Share of sequences that are not trained on: they show the progress and set the thresholds.
     """
@@ -45,6 +47,7 @@ class Recipe:
     drop_id: float
     outburst_weight: float
     more_marks: float = 0.0
+    tail: float = 0.0
     held_out: float = 0.3
 
 
