@@ -128,7 +128,7 @@ class Study:
 
         from slewguard.export.planes import PlaneRule
         from slewguard.train.fit import flight_source
-        from slewguard.train.loop import Phase, Trainer, predict
+        from slewguard.train.loop import Trainer, float_phase, predict, qat_phase
         from slewguard.train.nets import FlightNet
         from slewguard.train.sources import FlightSource
 
@@ -141,8 +141,7 @@ class Study:
         few = FlightSource(self.fitted.select(np.arange(0, len(self.fitted), 40)), PlaneRule(), 0.0)
         torch.manual_seed(seed)
         net = FlightNet(shapes()[shape]).to(memory_format=torch.channels_last)
-        phase = Phase("float", 0, recipe.epochs, recipe.batch, recipe.rate, recipe.decay)
-        for _ in Trainer(net, phase, seed).epochs(0, source, few, lambda: None, 0.0):
+        for _ in Trainer(net, float_phase(recipe), seed).epochs(0, source, few, lambda: None, 0.0):
             pass
         net.eval()
         rng = np.random.default_rng([seed, len(self.fitted)])
@@ -152,8 +151,7 @@ class Study:
         for width in missing:
             start = time.process_time()
             quantised, figures = self._quantised(net, sample, width)
-            phase = Phase("qat", 1, recipe.qat_epochs, recipe.batch, recipe.qat_rate, 0.0)
-            for _ in Trainer(quantised, phase, seed).epochs(0, source, few, quantised.bound, 0.0):
+            for _ in Trainer(quantised, qat_phase(recipe), seed).epochs(0, source, few, quantised.bound, 0.0):
                 pass
             quantised.eval()
             scores = {name: predict(quantised, one) for name, one in judged.items()}

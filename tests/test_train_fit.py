@@ -1,14 +1,17 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from synthetic_alerts import synthetic_alerts
 
+from slewguard.embedded.fast_plan import make_fast
 from slewguard.export.execute import NumpyClassifier
 from slewguard.export.model import load_model
 from slewguard.subimages import BadInput, TriggerSet, read_folder, write_folder
+from slewguard.train import fit
 from slewguard.train.baseline import load_baseline
 from slewguard.train.data import split_by_sequence
 from slewguard.train.evaluate import evaluate_run
@@ -221,3 +224,12 @@ def test_one_cycle_rises_once_and_falls_to_nothing():
     assert rates.max() == pytest.approx(2.0)
     assert (np.diff(np.sign(np.diff(rates))) != 0).sum() == 1
     assert rates[-1] < 0.01
+
+
+def test_a_recipe_can_keep_every_channel_in_its_lane(tmp_path, monkeypatch):
+    lane = replace(fit.recipe_named("flight"), in_lane=True)
+    monkeypatch.setattr(fit, "recipe_named", lambda name: lane)
+    run = train(ALERTS, tmp_path / "run", **SHORT)
+    assert json.loads((run / "provenance.json").read_text())["recipe"]["in_lane"] is True
+    stages = make_fast(load_model(run / "model.json")).stages
+    assert all(channel.whole for stage in stages for channel in stage.channels)

@@ -246,7 +246,7 @@ def _flight(work: _Work, plan: Plan, folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng([work.seed, len(source.label)])
     chosen = np.sort(rng.permutation(len(source.label))[:_SAMPLE])
     sample = source.batch(chosen, rng)
-    quantised = quantise(net, sample)
+    quantised = quantise(net, sample, in_lane=recipe.in_lane)
     work.fit(quantised, qat_phase(recipe), source, test, float_state, quantised.bound)
     quantised.eval()
     model = _calibrated(rescale_score(quantised, sample), plan)

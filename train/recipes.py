@@ -33,6 +33,8 @@ class Recipe:
         Share of alerts to fit that get the mark of one more known source, which does not show.
     tail : float
         How much more than in proportion the loss of a true alert counts (:class:`slewguard.train.loop.Phase`).
+    in_lane : bool
+        Keep the sums of every channel within the 16 bits of a lane (:func:`slewguard.train.quantise.quantise`).
     held_out : float
         Share of sequences that are not trained on: they show the progress and set the thresholds.
     """
@@ -48,6 +50,7 @@ class Recipe:
     outburst_weight: float
     more_marks: float = 0.0
     tail: float = 0.0
+    in_lane: bool = False
     held_out: float = 0.3
 
 
