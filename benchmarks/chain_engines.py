@@ -13,13 +13,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from slewguard.benchmarks.chain_sets import config_of, simulated, store
+from slewguard.benchmarks.chain_sets import simulated, store
 from slewguard.cli.engines import open_classifier
 from slewguard.embedded.target import target_names
 from slewguard.export.backends import ENGINES
 from slewguard.export.package import open_model
 from slewguard.sim.chain import run_chain
-from slewguard.sim.config import SimConfig
+from slewguard.sim.config import SimConfig, config_of
 from slewguard.subimages import BadInput, TriggerSet, read_triggers
 
 DAYS, SEED = 10.0, 41
@@ -27,7 +27,8 @@ DAYS, SEED = 10.0, 41
 
 def compare(triggers: TriggerSet, model_from: str, engines: list[str]) -> dict[str, Any]:
     """Replay a set with each engine; rows with the hash of the ledger, or why there is none."""
-    model, config = open_model(model_from), config_of(triggers)
+    model = open_model(model_from)
+    config = config_of(triggers.provenance.get("config", {}), "trigger set")
     rows: list[dict[str, Any]] = []
     for name in engines:
         try:

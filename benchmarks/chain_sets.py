@@ -42,11 +42,6 @@ def simulated(out: Path, config: SimConfig, days: float, seed: int, workers: int
         return simulate_to_file(campaign, out, run=processes(workers), progress=shown)
 
 
-def config_of(triggers: TriggerSet) -> SimConfig:
-    """Configuration with which a set was simulated: today's, with the changes that the set tells."""
-    return SimConfig.model_validate(triggers.provenance.get("config", {}))
-
-
 def store(name: str, result: Any) -> None:
     """Store a result under ``benchmarks/results``; it is whole or not there."""
     with atomic_output(RESULTS / name) as beside:

@@ -17,10 +17,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from slewguard.benchmarks.chain_sets import store
 
 DAYS, SEED, SHARDS = 10.0, 41, 16
+_MISSES = 20
 _COMMAND = (sys.executable, "-m", "slewguard.cli.main")
 
 
@@ -58,7 +60,8 @@ def run_killed(out: Path, days: float, after_s: float, whole: bool, rng: random.
     bool
         Whether something was there to kill.
     """
-    running = subprocess.Popen(simulate_words(out, days, "--workers", 2), stderr=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = subprocess.Popen(simulate_words(out, days, "--workers", 2), **quiet)
     ends = time.monotonic() + after_s
     while time.monotonic() < ends and running.poll() is None:
         time.sleep(0.02)
@@ -83,7 +86,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     given = parser.parse_args()
     rng = random.Random(SEED)
-    rows = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         whole = folder / "whole.h5"
@@ -99,12 +102,16 @@ def main() -> None:
         rng.shuffle(shards)
         found = ledger_sha256(folder, shards, given.model)
         rows.append({"case": f"{SHARDS} shards", "ledger_sha256": found, "equal": found == expected})
-        kills = 0
+        print(*rows[-1].values(), flush=True)
+        kills = missed = 0
         while kills < given.kills:
             out = folder / f"killed{kills}.h5"
             after = rng.uniform(0.1, 0.9) * took
             if not run_killed(out, given.days, after, kills % 2 == 1, rng):
                 out.unlink()
+                missed += 1
+                if missed > _MISSES:
+                    sys.exit(f"in {given.days:g} days nothing runs long enough to be killed")
                 took *= 0.8  # the machine is faster now
                 continue
             found = ledger_sha256(folder, [out], given.model)

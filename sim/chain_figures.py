@@ -44,6 +44,7 @@ def figures(replay: Replay, cost: Cost) -> dict[str, Any]:
         "ledger_sha256": replay.ledger().digest(),
         "outcomes": _counted(triggers, outcome),
         "reasons": reason_counts(passage),
+        "bursts_vetoed_any_look_share": vetoed_any_look(triggers, passage),
         "abstained_by": abstained(triggers, passage),
         "false_slews_left": false_slews_left(triggers, passage),
         "delays": delays(triggers, passage),
@@ -62,6 +63,13 @@ def _counted(triggers: TriggerSet, outcome: NDArray[np.str_]) -> dict[str, int]:
     _, one = np.unique(triggers.sequence, return_index=True)
     names, n = np.unique(outcome[one], return_counts=True)
     return dict(zip(names.tolist(), n.tolist(), strict=True))
+
+
+def vetoed_any_look(triggers: TriggerSet, passage: Passage) -> dict[str, Any]:
+    """Share of burst sequences with a veto on any burst look, slew asked or not: the unit of the certificate."""
+    burst = Kinds.of(triggers).burst
+    vetoed = np.unique(triggers.sequence[burst & (passage.verdict == Verdict.VETO)])
+    return asdict(Share.of(len(vetoed), len(np.unique(triggers.sequence[burst]))))
 
 
 def abstained(triggers: TriggerSet, passage: Passage) -> dict[str, Any]:

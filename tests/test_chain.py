@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy.stats import chi2, norm
 from slewguard.benchmarks.dividend import PLACES, noise_per_day, slewing
 from slewguard.cli.chain import onboard_budget
 from slewguard.export.package import open_model
-from slewguard.sim.chain import run_chain
+from slewguard.sim.chain import Share, run_chain
 from slewguard.sim.chain_cost import Cost, Rate, load_cost
 from slewguard.sim.chain_figures import figures
 from slewguard.sim.chain_ledger import COLUMNS
@@ -104,6 +105,7 @@ def test_figures_by_hand():
         assert sum(row["bursts_kept"]["n"] for row in rows if "bursts_kept" in row) == 2
         assert sum(row["abstained"]["n"] for row in rows) == len(ROWS)
     assert found["abstained_by"]["bursts_alerts"]["n"] == 4
+    assert found["bursts_vetoed_any_look_share"] == asdict(Share.of(2, 2))
     # One avoided slew in a tenth of a year is ten a year.
     assert found["minutes_saved_per_year"]["value"] == pytest.approx(10 * cost.false_slew_min)
     ground = found["ground"]
