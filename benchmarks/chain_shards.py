@@ -60,8 +60,8 @@ def run_killed(out: Path, days: float, after_s: float, whole: bool, rng: random.
     bool
         Whether something was there to kill.
     """
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    running = subprocess.Popen(simulate_words(out, days, "--workers", 2), **quiet)
+    words = simulate_words(out, days, "--workers", 2)
+    running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     ends = time.monotonic() + after_s
     while time.monotonic() < ends and running.poll() is None:
         time.sleep(0.02)
@@ -74,7 +74,7 @@ def run_killed(out: Path, days: float, after_s: float, whole: bool, rng: random.
             os.kill(victim, signal.SIGKILL)
             killed = True
     if running.wait() != 0:
-        subprocess.run(simulate_words(out, days, "--workers", 2), check=True, capture_output=True)
+        subprocess.run(words, check=True, capture_output=True)
     return killed
 
 
