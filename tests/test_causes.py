@@ -8,6 +8,7 @@ from scipy.stats import norm
 from sklearn.ensemble import HistGradientBoostingClassifier
 from synthetic_alerts import synthetic_alerts
 
+from slewguard.benchmarks.causes import _calibration_error, measure
 from slewguard.export.features import FEATURES, features
 from slewguard.export.flight import random_model
 from slewguard.export.forest import Forest
@@ -103,6 +104,31 @@ def test_file_gives_the_same_probabilities_back(fitted, tmp_path):
     expected = model.log_odds(features(alerts.snr, alerts.mask, alerts.catalogue_id)) / model.temperature
     assert model.probabilities(alerts) == pytest.approx(softmax(expected, axis=1))
     assert again.group_of(np.array(["heat_pipe", "grb", "unclear", "unknown_source"])).tolist() == [2, 0, -1, 0]
+
+
+def test_calibration_error_is_the_mean_distance_of_the_bins():
+    top = np.array([0.95, 0.95, 0.95, 0.95, 0.55, 0.55])
+    right = np.array([True, True, True, False, True, False])
+    # 0.95 against 3/4 in one bin, 0.55 against 1/2 in the other.
+    assert _calibration_error(top, right, np.ones(6)) == pytest.approx((4 * 0.2 + 2 * 0.05) / 6)
+    assert _calibration_error(top, right, np.array([0, 0, 0, 0, 1, 1.0])) == pytest.approx(0.05)
+
+
+def test_measured_figures_count_every_alert_once(fitted):
+    alerts = synthetic_alerts(60)
+    cause = alerts.columns["cause"].copy()
+    cause[:4] = b"statistical"
+    model = small(fitted)
+    found = measure(model, TriggerSet(alerts.snr, alerts.mask, {**alerts.columns, "cause": cause}))
+    assert (found["alerts"], found["in_no_group"]) == (56, 4)
+    assert sum(sum(row.values()) for row in found["confusion"].values()) == 56
+    diagonal = sum(row[name] for name, row in found["confusion"].items())
+    assert found["accuracy"]["value"] == diagonal / 56
+    assert sum(row["right"]["n"] for row in found["reliability"]) == 56
+    assert {name: row["called_rightly"]["n"] for name, row in found["per_group"].items()} == {
+        "burst": int((cause == b"grb").sum()),
+        "column": int((cause == b"column").sum()),
+    }
 
 
 @pytest.mark.parametrize(
