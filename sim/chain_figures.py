@@ -97,10 +97,11 @@ def false_slews_left(triggers: TriggerSet, passage: Passage) -> dict[str, dict[s
     """
     made = first_of(triggers.sequence, passage.still_asks) & Kinds.of(triggers).false
     found: dict[str, dict[str, int]] = {}
-    for i in np.flatnonzero(made).tolist():
+    rows = np.flatnonzero(made)
+    for i, cause in zip(rows.tolist(), triggers.cause[rows].tolist(), strict=True):
         answer = passage.answers[i]
         said = answer.verdict.name.lower() + ("" if answer.reason == "ok" else f" {answer.reason}")
-        counted = found.setdefault(str(triggers.cause[i]), {})
+        counted = found.setdefault(cause, {})
         counted[said] = counted.get(said, 0) + 1
     return dict(sorted(found.items(), key=lambda entry: (-sum(entry[1].values()), entry[0])))
 
@@ -116,12 +117,13 @@ def delays(triggers: TriggerSet, passage: Passage) -> dict[str, Any] | None:
     time = triggers.columns.get("time_s")
     if time is None:
         return None
-    kinds, found = Kinds.of(triggers), {}
+    kinds, found, events = Kinds.of(triggers), {}, rows_of(triggers.sequence)
+    asks, still_asks = passage.asks, passage.still_asks
     for name, of in (("bursts", kinds.burst), ("outbursts", kinds.outburst)):
         late: list[dict[str, Any]] = []
         kept = 0
-        for number, rows in rows_of(triggers.sequence).items():
-            asked, still = rows[(passage.asks & of)[rows]], rows[(passage.still_asks & of)[rows]]
+        for number, rows in events.items():
+            asked, still = rows[(asks & of)[rows]], rows[(still_asks & of)[rows]]
             if not len(still):
                 continue
             kept += 1
@@ -140,16 +142,17 @@ def delays(triggers: TriggerSet, passage: Passage) -> dict[str, Any] | None:
 def lost_bursts(triggers: TriggerSet, passage: Passage, outcome: NDArray[np.str_]) -> list[dict[str, Any]]:
     """One entry for each burst sequence that no longer slews (or is called back), with what may explain it."""
     found = []
+    asks, cause = passage.asks & Kinds.of(triggers).burst, triggers.cause
     for number, rows in rows_of(triggers.sequence).items():
         if outcome[rows[0]] not in LOST:
             continue
-        mine = rows[(passage.asks & Kinds.of(triggers).burst)[rows]]
+        mine = rows[asks[rows]]
         best = int(mine[np.argmax(triggers.columns["peak_snr"][mine])])
         answers = [passage.answers[i] for i in rows.tolist()]
         found.append(
             {
                 "sequence": number,
-                "cause": str(triggers.cause[best]),
+                "cause": str(cause[best]),
                 "alerts": len(rows),
                 "asked": len(mine),
                 "scores": [answer.score for answer in answers],
@@ -194,7 +197,8 @@ def breakdown(triggers: TriggerSet, passage: Passage, group: NDArray[np.str_]) -
     """
     kinds = Kinds.of(triggers)
     first = first_of(triggers.sequence, passage.asks)
-    first_still = first_of(triggers.sequence, passage.still_asks)
+    still, abstains = passage.still_asks, passage.verdict == Verdict.ABSTAIN
+    first_still = first_of(triggers.sequence, still)
     false_with = set(triggers.sequence[first_still & kinds.false].tolist())
     found: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(sorted(group.tolist(), key=_natural)):
@@ -202,13 +206,13 @@ def breakdown(triggers: TriggerSet, passage: Passage, group: NDArray[np.str_]) -
         for kind, of in (("bursts", kinds.burst), ("outbursts", kinds.outburst)):
             all_ = first_of(triggers.sequence, passage.asks & of) & mine
             numbers = set(triggers.sequence[all_].tolist())
-            kept = numbers & set(triggers.sequence[passage.still_asks & of].tolist())
+            kept = numbers & set(triggers.sequence[still & of].tolist())
             if numbers:
                 row[f"{kind}_kept"] = asdict(Share.of(len(kept), len(numbers)))
         false = set(triggers.sequence[first & kinds.false & mine].tolist())
         if false:
             row["false_avoided"] = asdict(Share.of(len(false - false_with), len(false)))
-        row["abstained"] = asdict(Share.of(int((mine & (passage.verdict == Verdict.ABSTAIN)).sum()), int(mine.sum())))
+        row["abstained"] = asdict(Share.of(int((mine & abstains).sum()), int(mine.sum())))
         found[name] = row
     return found
 

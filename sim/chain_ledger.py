@@ -150,8 +150,9 @@ def make_ledger(triggers: TriggerSet, passage: Passage, order: NDArray[np.intege
 def outcomes(triggers: TriggerSet, passage: Passage) -> list[str]:
     """Outcome of the sequence of each alert (:data:`OUTCOMES`)."""
     burst = (triggers.label == TRUE) & np.isin(triggers.cause, BURST_CAUSES)
+    still, recalled = passage.still_asks, passage.consequence == Consequence.RECALLED
     found = {
-        number: _outcome(triggers.label[rows], burst[rows], passage, rows)
+        number: _outcome(triggers.label[rows], burst[rows], passage.asks[rows], still[rows], recalled[rows])
         for number, rows in rows_of(triggers.sequence).items()
     }
     return [found[number] for number in triggers.sequence.tolist()]
@@ -164,12 +165,17 @@ def rows_of(sequence: NDArray[np.integer]) -> dict[int, NDArray[np.int64]]:
     return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
 
 
-def _outcome(label: NDArray[np.int8], burst: NDArray[np.bool_], passage: Passage, rows: NDArray[np.int64]) -> str:
-    asks, still, real = passage.asks[rows], passage.still_asks[rows], label == TRUE
+def _outcome(
+    label: NDArray[np.int8],
+    burst: NDArray[np.bool_],
+    asks: NDArray[np.bool_],
+    still: NDArray[np.bool_],
+    recalled: NDArray[np.bool_],
+) -> str:
     if not asks.any():
         return "no_slew"
-    first = int(np.argmax(asks))
-    if (passage.consequence[rows] == Consequence.RECALLED).any():
+    first, real = int(np.argmax(asks)), label == TRUE
+    if recalled.any():
         if burst[asks].any():
             return "burst_recalled"
         if real[asks].any():

@@ -15,9 +15,11 @@ sequences, and what is kept between two looks is sealed (:mod:`slewguard.sim.cha
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,8 @@ look never came, or a later one came before; an earlier look of the sequence is 
 damaged, or the clock has jumped; the self-test before a veto
 failed; nobody asks about this look."""
 CHAIN_REASONS = (*REASONS, *FAULTS)
+_KEPT = 16
+"""Sequences that are over of which a late copy is still known as one."""
 
 
 class Consequence(IntEnum):
@@ -92,7 +96,8 @@ class Guard:
         self._clock = ClockWatch()
         self._looks: dict[int, list[TriggerSet]] = {}
         self.memory: dict[int, int] = {}
-        """Sealed :class:`SequenceTrack` of every sequence that is not over."""
+        """Sealed :class:`SequenceTrack` of every sequence that is not over, and of some that are."""
+        self._over: deque[int] = deque()
 
     def answer(
         self,
@@ -148,9 +153,11 @@ class Guard:
             self.memory[sequence] = track._replace(settled=False).sealed()
 
     def forget(self, sequence: int) -> None:
-        """Drop what is kept of a sequence that is over."""
+        """Drop what is kept of a sequence that is over; its count stays for a while, so that copies are told apart."""
         self._looks.pop(sequence, None)
-        self.memory.pop(sequence, None)
+        self._over.append(sequence)
+        if len(self._over) > _KEPT:
+            self.memory.pop(self._over.popleft(), None)
 
     def _sound(self) -> bool:
         if self._self_test is None:
@@ -253,7 +260,7 @@ class Passage:
     answers: list[Answer]
     consequence: NDArray[np.uint8]
 
-    @property
+    @cached_property
     def verdict(self) -> NDArray[np.uint8]:
         """Verdicts, uint8 [N]."""
         return np.array([answer.verdict for answer in self.answers], dtype=np.uint8)
