@@ -23,7 +23,9 @@ VERBS = {
     "conformance": "Compare all engines with the specification, byte for byte.",
     "bench": "Measure latency and size of the host engines.",
     "chain": "Replay mission days with and without the classifier: slews saved, bursts lost.",
+    "faults": "Challenge the chain with faults: what is vetoed only because of them.",
     "advise": "Judge sub-images: verdict, reasons and picture.",
+    "report": "Put a folder of results on one HTML page.",
     "inspect": "Describe or draw a sub-image, a trigger set, a model or a package; simulate an alert again.",
 }
 
