@@ -103,6 +103,10 @@ class Pool:
         )
         return dict(zip(FIGURES, values, strict=True))
 
+    def figures_or_none(self) -> dict[str, float | None]:
+        """The figures with None for NaN, as results hold them."""
+        return {name: None if np.isnan(value) else value for name, value in self.figures().items()}
+
     def draws(self, seed: int) -> dict[str, NDArray[np.float64]]:
         """Figures of a thousand draws of sequences; of two pools with the same alerts the draws are the same."""
         found = [self.figures(times) for times in draw_sequences(self._member, self.label, seed)]
@@ -147,7 +151,7 @@ def summary(pool: Pool, draws: Mapping[str, NDArray[np.float64]]) -> dict[str, A
     value = pool.figures()
     n_false = int((~pool.label).sum())
     trials = len(np.unique(pool.sequence[~pool.label]))
-    rejection = {at: _interval(value[f"rejection_at_{at}"], draws[f"rejection_at_{at}"], n_false) for at in RETENTIONS}
+    rejection = {at: interval(value[f"rejection_at_{at}"], draws[f"rejection_at_{at}"], n_false) for at in RETENTIONS}
     for figure in rejection.values():
         if figure["value"] is not None and figure["lo"] == figure["hi"]:
             # Where nothing varies between draws the bootstrap knows no uncertainty; the exact interval does.
@@ -157,8 +161,8 @@ def summary(pool: Pool, draws: Mapping[str, NDArray[np.float64]]) -> dict[str, A
         "n_true": int(pool.label.sum()),
         "n_false": n_false,
         "sequences": pool.sequences,
-        "accuracy": _interval(value["accuracy"], draws["accuracy"], len(pool.label)),
-        "auc": _interval(value["auc"], draws["auc"], len(pool.label)),
+        "accuracy": interval(value["accuracy"], draws["accuracy"], len(pool.label)),
+        "auc": interval(value["auc"], draws["auc"], len(pool.label)),
         "rejection_at_retention": rejection,
         "accuracy_of_splits": [float(part.mean()) for part in pool.by_split(pool.right)],
     }
@@ -194,7 +198,7 @@ def differences(
     a, b = ours.figures(), other.figures()
     found = {}
     for name in FIGURES:
-        figure = _interval(a[name] - b[name], our_draws[name] - other_draws[name], len(ours.label))
+        figure = interval(a[name] - b[name], our_draws[name] - other_draws[name], len(ours.label))
         found[name] = {**figure, "better": better(figure)}
     return found
 
@@ -222,7 +226,8 @@ class _Counts:
         return true, false
 
 
-def _interval(value: float, draws: NDArray[np.float64], n: int) -> Share:
+def interval(value: float, draws: NDArray[np.float64], n: int) -> Share:
+    """A figure with its interval from draws; all None where it is not defined."""
     known = draws[~np.isnan(draws)]
     if np.isnan(value) or not len(known):
         return {"value": None, "lo": None, "hi": None, "n": n}
