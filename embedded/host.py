@@ -108,6 +108,16 @@ class CBackend:
             # The mapping outlives the file.
             self._library = ctypes.CDLL(str(library))
 
+    @property
+    def library(self) -> ctypes.CDLL:
+        """The code."""
+        return self._library
+
+    @property
+    def scratch(self) -> int:
+        """Address of working memory for one call at a time."""
+        return self._scratch.ctypes.data
+
     def layers(self, planes: NDArray[np.int8]) -> list[NDArray[Any]]:
         """Outputs of every layer.
 

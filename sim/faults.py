@@ -185,7 +185,7 @@ def _hit(rng: Rng, deliveries: Deliveries) -> Iterator[int]:
 
 def _lost(rng: Rng, triggers: TriggerSet, deliveries: Deliveries) -> None:
     for slot in _hit(rng, deliveries):
-        deliveries[slot].pop()
+        deliveries[slot].clear()
 
 
 def _first_lost(rng: Rng, triggers: TriggerSet, deliveries: Deliveries) -> None:
@@ -214,9 +214,7 @@ def _reordered(rng: Rng, triggers: TriggerSet, deliveries: Deliveries) -> None:
 
 def _all_three(rng: Rng, triggers: TriggerSet, deliveries: Deliveries) -> None:
     for change in (_doubled, _reordered, _lost):
-        order = [list(slot) for slot in deliveries]
-        change(rng, triggers, order)
-        deliveries[:] = order if change is not _lost else [slot or [] for slot in order]
+        change(rng, triggers, deliveries)
 
 
 def _clock(signs: Sequence[float]) -> Challenge:
