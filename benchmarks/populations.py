@@ -197,7 +197,8 @@ def write_joined(out: Path, sets: list[Path]) -> None:
     from slewguard.train.data import joined
 
     parts = [read_triggers(path, strict=False) for path in sets]
-    about = {"populations": [dict(part.provenance) for part in parts]}
+    told = ("version", "config_sha256", "seed", "days")
+    about = {"populations": [{key: part.provenance.get(key) for key in told} for part in parts]}
     write_triggers_hdf5(out, replace(joined(parts), provenance=about))
 
 

@@ -120,8 +120,12 @@ def test_joined_sets_keep_their_sequences_apart() -> None:
     assert both.label.tolist() == [*one.label, *other.label]
     assert len(np.unique(both.sequence)) == len(np.unique(one.sequence)) + len(np.unique(other.sequence))
     assert (np.diff(both.sequence[:12]) == np.diff(one.sequence)).all()
-    with pytest.raises(BadInput, match="different columns"):
-        joined([one, TriggerSet(other.snr, other.mask, {"label": other.columns["label"]}, True, {})])
+    bare = TriggerSet(other.snr, other.mask, {"label": other.columns["label"]})
+    both = joined([one, bare])
+    assert set(both.columns) == {"label", "sequence"}
+    assert len(np.unique(both.sequence)) == len(np.unique(one.sequence)) + len(bare)
+    with pytest.raises(BadInput, match="no labels"):
+        joined([one, TriggerSet(other.snr, other.mask)])
 
 
 def test_more_marks_touch_background_two_to_ten_pixels_from_the_trigger() -> None:

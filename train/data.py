@@ -76,20 +76,21 @@ def split_by_sequence(triggers: TriggerSet, share: float, seed: int) -> tuple[ND
 def joined(sets: Sequence[TriggerSet]) -> TriggerSet:
     """Join labelled trigger sets of different time lines; sequences are numbered anew, so that none are mixed up.
 
+    What not all of them tell is left out: sets may come from simulators, or ground segments, that tell different things.
+
     Raises
     ------
     BadInput
-        If the sets do not have the same columns.
+        If a set has no labels.
     """
-    columns = [set(s.columns) for s in sets]
-    if any(c != columns[0] for c in columns):
-        odd = sorted(name for name in set().union(*columns) if not all(name in c for c in columns))
-        raise BadInput(f"trigger sets have different columns: {odd}")
-    values = {name: np.concatenate([s.columns[name] for s in sets]) for name in sets[0].columns}
-    if "sequence" in values:
-        parts = [np.unique(s.sequence, return_inverse=True) for s in sets]
-        starts = np.cumsum([0, *(len(names) for names, _ in parts)])
-        values["sequence"] = np.concatenate([at + start for (_, at), start in zip(parts, starts, strict=False)])
+    for s in sets:
+        if "label" not in s.columns:
+            raise BadInput("a trigger set to be joined has no labels")
+    shared = set.intersection(*(set(s.columns) for s in sets))
+    values = {name: np.concatenate([s.columns[name] for s in sets]) for name in sorted(shared)}
+    parts = [np.unique(s.sequence, return_inverse=True) for s in sets]
+    starts = np.cumsum([0, *(len(names) for names, _ in parts)])
+    values["sequence"] = np.concatenate([at + start for (_, at), start in zip(parts, starts, strict=False)])
     return TriggerSet(
         np.concatenate([s.snr for s in sets]),
         np.concatenate([s.mask for s in sets]),

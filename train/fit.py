@@ -270,7 +270,7 @@ def _flight(work: _Work, plan: Plan, folder: Path) -> dict[str, Any]:
 def flight_source(fitted: TriggerSet, recipe: Recipe, seed: int) -> FlightSource:
     """Alerts to fit as the flight network sees them while it is trained."""
     fitted = with_more_marks(fitted, recipe.more_marks, seed)
-    return FlightSource(fitted, PlaneRule(), recipe.drop_id, recipe.outburst_weight)
+    return FlightSource(fitted, PlaneRule(), recipe.drop_id, recipe.outburst_weight, recipe.faded)
 
 
 def whole_sequences(triggers: TriggerSet, held_out: TriggerSet) -> TriggerSet:

@@ -31,6 +31,8 @@ class Recipe:
         source look alike; at full weight the network pays for it in residuals that pass as bursts.
     more_marks : float
         Share of alerts to fit that get the mark of one more known source, which does not show.
+    faded : float
+        Share of alerts that are seen with more noise each time (:func:`slewguard.train.data.fade`).
     tail : float
         How much more than in proportion the loss of a true alert counts (:class:`slewguard.train.loop.Phase`).
     in_lane : bool
@@ -49,6 +51,7 @@ class Recipe:
     drop_id: float
     outburst_weight: float
     more_marks: float = 0.0
+    faded: float = 0.0
     tail: float = 0.0
     in_lane: bool = False
     held_out: float = 0.3
@@ -56,13 +59,15 @@ class Recipe:
 
 RECIPES: Mapping[str, Recipe] = {
     "flight": Recipe(
-        *("flight", 11, 3, 64),
+        *("flight", 10, 3, 64),
         rate=2e-2,
         qat_rate=1e-3,
         decay=1e-2,
         drop_id=0.2,
-        outburst_weight=0.3,
+        outburst_weight=1.0,
         more_marks=0.3,
+        faded=0.3,
+        tail=0.5,
     ),
     # Epochs and batch of the talk; its optimiser is not published, so a common one stands in (assumed).
     "handmade": Recipe("handmade", 40, 0, 16, rate=1e-3, qat_rate=0.0, decay=0.0, drop_id=0.0, outburst_weight=1.0),
