@@ -76,7 +76,7 @@ def split_by_sequence(triggers: TriggerSet, share: float, seed: int) -> tuple[ND
 def joined(sets: Sequence[TriggerSet]) -> TriggerSet:
     """Join labelled trigger sets of different time lines; sequences are numbered anew, so that none are mixed up.
 
-    What not all of them tell is left out: sets may come from simulators, or ground segments, that tell different things.
+    What not all of them tell is left out: simulators, and ground segments, tell different things.
 
     Raises
     ------
