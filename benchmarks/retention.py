@@ -20,7 +20,7 @@ from slewguard.sim.chain import Share
 from slewguard.sim.config import SimConfig, config_of
 from slewguard.subimages import read_triggers
 
-DAYS, SEED, ENRICH, ASKED = 450.0, 43, 20.0, 2000
+DAYS, SEED, ENRICH, ASKED = 560.0, 43, 20.0, 2000
 
 
 def main() -> None:
