@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.provenance import put_table
 from slewguard.export.execute import NumpyClassifier
 from slewguard.export.model import IntegerModel
 from slewguard.export.package import open_model
@@ -32,6 +33,7 @@ from slewguard.subimages.files import read_triggers
 from slewguard.train.calibrate import CONFIDENCE, Levels, burst_statistics, data_hash, order_rank, veto_thresholds
 from slewguard.train.metrics import is_burst, share
 
+PAGE = Path(__file__).parent.parent / "docs" / "studies.md"
 RESULT = Path(__file__).parent / "results" / "certificate.json"
 SIZES = (299, 473, 1000)
 DRAWS, OTHERS = 2000, 20_000
@@ -64,7 +66,10 @@ def main() -> None:
             }
             result["rows"] += empirical_rows(scores, given.draws, given.seed)
         given.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    print(render(json.loads(given.json.read_text(encoding="utf-8"))))
+    table = render(json.loads(given.json.read_text(encoding="utf-8")))
+    if given.json == RESULT:
+        put_table(PAGE, "certificate", table)
+    print(table)
 
 
 def population(model: IntegerModel, triggers: TriggerSet) -> NDArray[np.int64]:

@@ -32,18 +32,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.benchmarks.provenance import machine
-from slewguard.benchmarks.study_cells import fit_cell, recipe_of
+from slewguard.benchmarks.provenance import machine, put_table
 from slewguard.benchmarks.study_tables import render, write_plot
 from slewguard.subimages.atomic import atomic_output
 from slewguard.subimages.contract import FALSE, TRUE, UNCLEAR, TriggerSet
 from slewguard.subimages.files import read_triggers
 from slewguard.train.calibrate import data_hash
+from slewguard.train.cells import fit_cell, recipe_of
 from slewguard.train.pooled import Pool, Scored, differences, summary
 from slewguard.train.strata import STUDY_STRATA, study_strata
 
 HERE = Path(__file__).parent
 DATA = HERE / "data" / "alerts563.h5"
+PAGE = Path(__file__).parent.parent / "docs" / "studies.md"
 RESULT = HERE / "results" / "studies.json"
 CELLS = HERE.parent / "build" / "studies"
 
@@ -104,7 +105,10 @@ def main() -> None:
         with atomic_output(given.json) as beside:
             beside.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         write_plot(result, given.json.with_suffix(".png"))
-    print(render(json.loads(given.json.read_text(encoding="utf-8"))))
+    table = render(json.loads(given.json.read_text(encoding="utf-8")))
+    if given.json == RESULT:
+        put_table(PAGE, "studies", table)
+    print(table)
 
 
 def labelled(path: Path) -> TriggerSet:
@@ -117,9 +121,9 @@ def all_tasks(
     triggers: TriggerSet, names: tuple[str, ...], splits: int, resnet: bool, epochs: int | None, seed: int
 ) -> Iterator[Task]:
     """Yield the cells, cheap classifiers first, so that something is seen soon."""
-    parts = {study: [*study_splits(triggers, study, splits, seed)] for study in STUDIES}
-    for name in (*names, *("resnet50",) * resnet):
-        for study, found in parts.items():
+    for study in STUDIES:
+        found = [*study_splits(triggers, study, splits, seed)]
+        for name in (*names, *("resnet50",) * resnet):
             for i, (train, test) in enumerate(found[: 1 if name == "resnet50" else None]):
                 yield Task(study, i, name, seed + i, epochs, train, test)
 

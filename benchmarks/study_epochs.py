@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 
 from slewguard.benchmarks.difficulty import labelled, talk_draw
-from slewguard.benchmarks.study_cells import fit_cell
+from slewguard.subimages.atomic import atomic_output
 from slewguard.subimages.contract import TRUE
 from slewguard.train.calibrate import data_hash
+from slewguard.train.cells import fit_cell
 from slewguard.train.metrics import auc, rejection_at_retention
 
 RESULT = Path(__file__).parent / "results" / "study_epochs.json"
-EPOCHS = (40, 80, 160, 320)
-_JUDGED = 3000
+EPOCHS = (20, 40, 80)
+_JUDGED = 2000
 
 
 def main() -> None:
@@ -35,7 +36,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=RESULT, help="file to write")
     given = parser.parse_args()
     result = run(given.triggers, given.draws, tuple(given.epochs), given.seed)
-    given.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    with atomic_output(given.json) as beside:
+        beside.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    print(render(result))
 
 
 def run(path: Path, draws: int, epochs: tuple[int, ...], seed: int) -> dict[str, Any]:
@@ -75,6 +78,16 @@ def run(path: Path, draws: int, epochs: tuple[int, ...], seed: int) -> dict[str,
                 )
                 print(rows[-1], flush=True)
     return {"data_sha256": data_hash(triggers), "seed": seed, "rows": rows}
+
+
+def render(result: dict[str, Any]) -> str:
+    """Markdown table of a result: means over the draws."""
+    lines = [["classifier", "epochs", "AUC", "rejection at 0.95", "rejection at 0.99", "draws"], ["---"] * 6]
+    for name, number in sorted({(row["classifier"], row["epochs"]) for row in result["rows"]}):
+        rows = [row for row in result["rows"] if (row["classifier"], row["epochs"]) == (name, number)]
+        means = (np.mean([row[key] for row in rows]) for key in ("auc", "rejection_0.95", "rejection_0.99"))
+        lines.append([name, str(number), *(f"{mean:.4f}" for mean in means), str(len(rows))])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 if __name__ == "__main__":

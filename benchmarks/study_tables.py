@@ -108,7 +108,7 @@ def _epochs(row: dict[str, Any]) -> str:
     recipe = row["recipe"]
     if "epochs" not in recipe:
         return "-"
-    return f"{recipe['epochs']}{' + ' + str(recipe['qat_epochs']) if recipe['qat_epochs'] else ''}"
+    return f"{recipe['epochs']}{' + ' + str(recipe['qat_epochs']) if recipe.get('qat_epochs') else ''}"
 
 
 def _differences(found: list[dict[str, Any]]) -> str:

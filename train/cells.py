@@ -24,19 +24,23 @@ from slewguard.train.recipes import BASELINES, FEATURE_MODELS, RECIPES, Recipe
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from slewguard.train.sources import FlightSource
+    from slewguard.train.loop import Phase, Source
 
 FLIGHT_EPOCHS, QAT_EPOCHS = 40, 8
-"""Chosen on simulated alerts drawn to the talk's size, never on the held-back ones (``--choose``)."""
+"""Chosen on simulated alerts drawn to the talk's size (:mod:`slewguard.benchmarks.study_epochs`), never on others."""
 RESNET_EPOCHS = 3
 """Of the talk's 20: without weights the whole network is trained, at half a second an image."""
+_OF_BASELINES = ("name", "epochs", "batch", "rate", "decay")
 
 
 def recipe_of(name: str, epochs: int | None = None) -> dict[str, Any]:
     """Settings of a network or model on features, as a cell stores them."""
     if name in FEATURE_MODELS:
         return {"name": name}
-    return asdict(flight_recipe(epochs) if name == "flight" else baseline_recipe(name, epochs))
+    if name == "flight":
+        return asdict(flight_recipe(epochs))
+    recipe = asdict(baseline_recipe(name, epochs))
+    return {key: recipe[key] for key in _OF_BASELINES}
 
 
 def flight_recipe(epochs: int | None = None) -> Recipe:
@@ -113,16 +117,14 @@ def _fit_flight(
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     import torch
 
-    from slewguard.train.data import with_more_marks
-    from slewguard.train.loop import Phase, Trainer, predict
+    from slewguard.train.fit import flight_source
+    from slewguard.train.loop import Trainer, float_phase, predict, qat_phase
     from slewguard.train.nets import FlightNet
     from slewguard.train.quantise import quantise, rescale_score, to_integer_model
     from slewguard.train.sources import FlightSource
 
     rule = PlaneRule()
-    source = FlightSource(
-        with_more_marks(fitted, recipe.more_marks, seed), rule, recipe.drop_id, recipe.outburst_weight
-    )
+    source = flight_source(fitted, recipe, seed)
     judged = FlightSource(test, rule, 0.0)
 
     def epochs(net: nn.Module, phase: Phase, bound: Any) -> None:
@@ -132,11 +134,11 @@ def _fit_flight(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = FlightNet().to(memory_format=torch.channels_last)
-        epochs(net, Phase("float", 0, recipe.epochs, recipe.batch, recipe.rate, recipe.decay), _nothing)
+        epochs(net, float_phase(recipe), _nothing)
         in_float = predict(net, judged)
         sample = source.batch(np.arange(len(source.label)), np.random.default_rng(seed))
-        quantised = quantise(net, sample)
-        epochs(quantised, Phase("qat", 1, recipe.qat_epochs, recipe.batch, recipe.qat_rate, 0.0), quantised.bound)
+        quantised = quantise(net, sample, in_lane=recipe.in_lane)
+        epochs(quantised, qat_phase(recipe), quantised.bound)
         quantised.eval()
         model = to_integer_model(rescale_score(quantised, sample), "flight", rule)
     integers = run(model, judged.examples.planes).astype(np.float64)
@@ -183,7 +185,7 @@ def count_macs(net: nn.Module, x: Tensor) -> int:
 class _First:
     """The first alert alone: what a trainer tells after each epoch is not looked at here, and costs time."""
 
-    def __init__(self, source: FlightSource) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
         self.label, self.weight = source.label[:1], source.weight[:1]
 
