@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FLIGHT_EPOCHS, QAT_EPOCHS = 40, 8
 """Chosen on simulated alerts drawn to the talk's size (:mod:`slewguard.benchmarks.study_epochs`), never on others."""
 RESNET_EPOCHS = 3
-"""Of the talk's 20: without weights the whole network is trained, at half a second an image."""
+"""Of the talk's 20: without weights the whole network is trained, which takes hours on a CPU."""
 _OF_BASELINES = ("name", "epochs", "batch", "rate", "decay")
 
 
