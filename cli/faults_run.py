@@ -138,7 +138,7 @@ def _flip_weights(rng: Rng) -> Callable[[OnBoard], None]:
 def _flip_state(rng: Rng) -> Callable[[OnBoard], None]:
     def upset(board: OnBoard) -> None:
         if rng.random() < SHARE:
-            hit = list(board.memory)[int(rng.integers(max(len(board.memory) - 3, 0), len(board.memory)))]
+            hit = list(board.memory)[-1]
             for bit in rng.choice(BITS, size=int(rng.integers(1, 7)), replace=False).tolist():
                 board.memory[hit] ^= 1 << bit
 
@@ -277,6 +277,8 @@ def run_events(
     classifier = open_classifier(model, "c")
 
     def kept(seen: Seen) -> bool:
+        if not seen.images:
+            return False
         alerts = TriggerSet.of(seen.images, simulated=True)
         verdict = pass_alerts(alerts, classifier, config.trigger.slew_threshold).verdict
         return bool((seen.asks & (verdict != Verdict.VETO)).any())
