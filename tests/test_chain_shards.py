@@ -12,6 +12,7 @@ import pytest
 import quick_campaign
 from click.testing import CliRunner
 
+from slewguard.benchmarks.chain_sets import simulated
 from slewguard.benchmarks.chain_shards import workers_of
 from slewguard.cli.chain import command
 from slewguard.cli.engines import open_classifier
@@ -20,7 +21,7 @@ from slewguard.export.package import open_model
 from slewguard.sim.campaign import Campaign, simulate_to_file
 from slewguard.sim.chain import run_chain
 from slewguard.sim.config import SimConfig, drop_config
-from slewguard.subimages import read_triggers
+from slewguard.subimages import BadInput, read_triggers
 
 CONFIG = SimConfig.model_validate({"trigger": {"slew_threshold": 0.5}})
 """The quick events are noise: with a threshold this low many ask for a slew."""
@@ -105,6 +106,17 @@ def test_leon3_in_an_emulator_writes_the_same_ledger(tmp_path):
     found = [run_chain(triggers, open_classifier(model, name), CONFIG, name).ledger() for name in ("numpy", "leon3")]
     assert found[0].digest() == found[1].digest()
     assert len(found[1].lines) == 140
+
+
+def test_benchmarks_read_the_set_that_they_made_and_refuse_another(tmp_path):
+    place = tmp_path / "set.h5"
+    first = simulated(place, CONFIG, 2.0, SEED, 1)
+    before = place.stat().st_mtime_ns
+    assert simulated(place, CONFIG, 2.0, SEED, 1).snr.tobytes() == first.snr.tobytes()
+    assert place.stat().st_mtime_ns == before
+    for days, seed in ((3.0, SEED), (2.0, SEED + 1)):
+        with pytest.raises(BadInput, match=r"set\.h5: holds another campaign"):
+            simulated(place, CONFIG, days, seed, 1)
 
 
 def test_an_engine_that_does_not_exist_is_one_clear_line(tmp_path):
