@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -216,3 +218,18 @@ def test_wide_weights_come_nearer_to_the_float_network_and_make_no_integer_model
         to_integer_model(quantise(trained, x, bits=7), "t", PlaneRule())
     with pytest.raises(ValueError, match="9 bits"):
         quantise(trained, x, bits=9)
+
+
+@pytest.mark.parametrize("growth", [1.0, 1e6])
+def test_a_dead_channel_with_a_bias_keeps_the_construction(trained, planes, growth):
+    net = copy.deepcopy(trained)
+    with torch.no_grad():
+        for conv, norm in zip(net.convs, net.norms, strict=False):
+            conv.weight[1] *= 1e-6
+            norm.weight[1], norm.running_mean[1], norm.bias[1] = 1e-6, 0.0, 0.7
+    quantised = quantise(net, real_planes(torch.from_numpy(planes)))
+    with torch.no_grad():
+        for layer in quantised.layers:
+            layer.conv.bias.mul_(growth)
+    quantised.bound()
+    assert differing(quantised, to_integer_model(quantised, "t", PlaneRule()), planes) == [0] * 9

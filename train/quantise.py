@@ -53,6 +53,8 @@ _INT8_MAX = 128
 
 # Weights may grow in training; a quarter above what they need at its start is left free.
 _ROOM = 1.25
+_BIAS_SHARE = 0.75
+"""Of the limit of an accumulator, the most that its bias may take."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ class QuantLayer(nn.Module):
     def bound(self) -> None:
         """Shrink the channels whose accumulator could reach its limit, or leave its lane."""
         grid, weight = self.grid, self.conv.weight
+        most = _BIAS_SHARE * grid.limit / 2 * grid.accumulator_scale
+        self.conv.bias.copy_(torch.minimum(torch.maximum(self.conv.bias, -most), most))
         magnitude = weight.abs() / grid.weight_scale
         bias = 2 * (self.conv.bias / grid.accumulator_scale).abs() + 1
         # Rounding can add half a unit to each weight.
@@ -301,7 +305,7 @@ def put_on_grid(
         # Layers without rows and columns to pair are summed in 32 bits.
         paired = in_lane and x.shape[2:] != (1, 1)
         grid = Grid(shape, input_max, in_log2, out_log2, (), last, MAX_ACCUMULATOR if last else limit, bits, paired)
-        grid = _with_shifts(grid, weight)
+        grid = _with_shifts(grid, weight, bias)
         grids.append(grid)
         in_log2, input_max = grid.out_log2, 255
     quantised = QuantNet(tuple(grids))
@@ -411,11 +415,13 @@ def _score_top(score: Tensor) -> float:
     return float(torch.quantile(score.flatten().abs(), 1 - SATURATED, interpolation="higher"))
 
 
-def _with_shifts(grid: Grid, weight: Tensor) -> Grid:
+def _with_shifts(grid: Grid, weight: Tensor, bias: Tensor) -> Grid:
     """Finest weight scales that hold the weights and bound the accumulator; a coarser output where s < 2."""
     flat = weight.flatten(1).abs()
     most = grid.limit / (2 * grid.input_max * _ROOM)
     unit = torch.maximum(flat.amax(1) / grid.weight_max, flat.sum(1) / most).clamp(min=2.0**-30)
+    # A channel that is nearly dead has a bias all the same.
+    unit = torch.maximum(unit, bias.abs() * 2.0**grid.in_log2 * 2 * _ROOM / (_BIAS_SHARE * grid.limit))
     if grid.in_lane:
         # A channel that is too wide gets a coarser unit, which costs it less than smaller weights would.
         wide = (weight.abs() * grid.lane_width).sum(dim=(1, 2, 3))
