@@ -1,6 +1,7 @@
 """Evaluation by stratum, reliability, paired comparison and pictures."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from sklearn.metrics import brier_score_loss
 from synthetic_alerts import synthetic_alerts
 
 from slewguard.benchmarks.quantised import verdict
+from slewguard.cli.main import main
 from slewguard.export.flight import FLIGHT, random_model
 from slewguard.export.planes import PlaneRule
 from slewguard.subimages import COLUMNS, BadInput, Judgement, TriggerSet, Verdict
+from slewguard.subimages.hdf5 import write_triggers_hdf5
 from slewguard.train.evaluate import compare_runs, evaluate_run
 from slewguard.train.loop import named_tensors, predict
 from slewguard.train.metrics import measured
@@ -162,6 +165,35 @@ def test_an_allowance_is_kept_broken_or_open():
     assert verdict(interval(-0.004, -0.003), 0.002) == "broken"
     assert verdict(interval(-0.004, 0.001), 0.002) == "open"
     assert verdict({"value": None, "lo": None, "hi": None}, 0.002) == "open"
+
+
+def test_evaluate_shows_strata_and_another_model_and_draws_mistakes(run_folder, tmp_path, monkeypatch, capsys):
+    write_triggers_hdf5(tmp_path / "alerts.h5", ALERTS.select(np.arange(24)))
+    write_triggers_hdf5(tmp_path / "other.h5", synthetic_alerts(80, seed=4))
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["slewguard", "evaluate", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capsys.readouterr()
+
+    words = [run_folder, tmp_path / "alerts.h5", "--compare", run_folder / "float.safetensors"]
+    words += ["--probabilities", tmp_path / "other.h5", "--mistakes", tmp_path / "pictures", "--json", "-"]
+    code, out, err = call(*words)
+    assert code == 0
+    figures = json.loads(out)
+    assert figures["comparison"]["other"]["name"].endswith("in floating point")
+    assert figures["reliability"]["mapping"]["source"].startswith("fitted on 80")
+    assert sum(one["n"] for one in figures["strata"]["snr"]) == 24
+    assert "At its thresholds" in err
+    assert "paired over 12 sequences" in " ".join(err.split())
+    assert (tmp_path / "pictures" / "roc.png").is_file()
+    code, out, err = call(run_folder, tmp_path / "alerts.h5", "--compare", tmp_path / "nothing")
+    assert (code, out) == (2, "")
+    assert "nothing" in err
+    code, _, err = call(run_folder, tmp_path / "alerts.h5", "--probabilities", tmp_path / "alerts.h5")
+    assert code == 2
+    assert "must not be fitted on the alerts that are judged" in err
 
 
 def test_worst_mistakes_are_the_farthest_on_the_wrong_side_one_a_sequence():
