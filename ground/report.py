@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from slewguard.export.model import IntegerModel, load_model
+from slewguard.ground import report_chain as chain_parts
 from slewguard.ground import report_parts as parts
 from slewguard.ground import report_tables as tables
 from slewguard.ground.advice import basis
@@ -65,8 +66,10 @@ def render(results: Results, folder: Path, triggers: Sequence[TriggerSet] = ()) 
         ("slews", "Slews", _slews(results)),
         ("bursts", "Bursts lost", _ledgers(results, parts.lost, alerts, model)),
         ("saved", "Slews saved", _ledgers(results, parts.saved, alerts, model)),
+        ("faults", "Under faults", _faults(results)),
         ("classification", "True against false", _classification(results, model)),
         ("size", "Size and latency", _size(results, model)),
+        ("dividend", "With a lower threshold", _dividend(results)),
         ("exactness", "The same bytes everywhere", _exactness(results)),
         ("scorecard", "The simulator against public facts", _scorecard(results)),
         ("certificate", "Certificate", _certificate(model, fault)),
@@ -106,7 +109,7 @@ def render(results: Results, folder: Path, triggers: Sequence[TriggerSet] = ()) 
 
 def _model(results: Results, folder: Path) -> tuple[IntegerModel | None, str]:
     """The model that the results are of: the one the chain names, else the first."""
-    named = {found.get("model_sha256") for _, found in results.of("chain")}
+    named = [found.get("model_sha256") for _, found in results.of("chain")]
     first, fault = None, ""
     for name, _ in results.of("model"):
         try:
@@ -142,7 +145,9 @@ def _headline(results: Results) -> Html:
     chains = _natural(results)
     if not chains:
         return parts.missing("No replay in the folder: slewguard chain MODEL --json FOLDER/chain.json")
-    return parts.guarded(chains[0][0], parts.headline, chains[0][1])
+    shown = [parts.guarded(chains[0][0], parts.headline, chains[0][1])]
+    more = [(name, found) for name, found in chains[1:] if found.get("enrich", 1) != 1]
+    return join([*shown, *(parts.guarded(name, chain_parts.enriched, found) for name, found in more)])
 
 
 def _slews(results: Results) -> Html:
@@ -192,7 +197,18 @@ def _size(results: Results, model: IntegerModel | None) -> Html:
             parts.missing("No latency session: slewguard bench MODEL --session FOLDER/latency --also handmade,resnet50")
         ]
         sessions += tables.every(results, "bench", tables.bench)
-    return join([*shown, *sessions, *tables.every(results, "targets", tables.targets)])
+    budgets = [parts.guarded(name, chain_parts.budget, name, found) for name, found in _natural(results)[:1]]
+    return join([*shown, *sessions, *tables.every(results, "targets", tables.targets), *budgets])
+
+
+def _faults(results: Results) -> Html:
+    shown = tables.every(results, "faults", chain_parts.faults)
+    return join(shown) if shown else parts.missing("Not challenged: slewguard faults MODEL --json FOLDER/faults.json")
+
+
+def _dividend(results: Results) -> Html:
+    shown = tables.every(results, "dividend", chain_parts.dividend)
+    return join(shown) if shown else parts.missing("Not measured: python -m slewguard.benchmarks.dividend")
 
 
 def _exactness(results: Results) -> Html:

@@ -36,6 +36,8 @@ _KEYS = (
     ("run", ("recipe", "data", "split")),
     ("quantised", ("parameters_int8", "parameters_float", "bytes")),
     ("targets", ("counts",)),
+    ("faults", ("kinds", "physical", "model_files")),
+    ("dividend", ("today", "rows", "lowest_at_equal_false_slews")),
 )
 
 
@@ -156,8 +158,9 @@ def _kinds(content: Any) -> Iterator[tuple[str, Any]]:
             for figures in of_set.values() if isinstance(of_set, dict) else ():
                 yield from _kinds(figures)
         return
-    if content.get("format") in _FORMATS:
-        yield _FORMATS[content["format"]], content
+    stated = content.get("format")
+    if isinstance(stated, str) and stated in _FORMATS:
+        yield _FORMATS[stated], content
         return
     for kind, keys in _KEYS:
         if set(keys) <= set(content):

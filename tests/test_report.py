@@ -243,7 +243,7 @@ def test_results_of_any_shape_never_end_the_report(data, tmp_path_factory):
     for name in ("chain", "default_on_simulated", "handmade_int8", "conformance", "scorecard"):
         content = json.loads((RESULTS / f"{name}.json").read_text())
         one = content[0] if isinstance(content, list) else content
-        key = data.draw(st.sampled_from(sorted(set(one) - {"format"})))
+        key = data.draw(st.sampled_from(sorted(one)))
         one[key] = data.draw(JSON)
         (folder / f"{name}.json").write_text(json.dumps(content))
     write_report(folder, folder.parent / "page.html")
@@ -303,3 +303,52 @@ def test_markup_made_here_is_not_escaped_again():
     assert table(("a", "b"), [(tag("b", "<"), 1)]).count("&lt;") == 1
     assert isinstance(tag("br"), Html)
     assert Path(__file__).name not in tag("p", "x")
+
+
+def rate(value):
+    return {"value": value, "lo": value / 2, "hi": value * 2, "n": 9}
+
+
+def test_faults_dividend_budget_and_retention_of_more_bursts_have_their_places(tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    kind = {
+        "family": "transport",
+        "kind": "lost",
+        "burst_alerts": 12034,
+        "bursts_newly_vetoed": 0,
+        "bursts_newly_lost": 0,
+    }
+    kind |= {"alerts": 20000, "newly_vetoed": 0, "unaccounted": 7, "avoided_with": 200, "avoided_without": 230}
+    hurt = {
+        "kind": "wrong_catalogue",
+        "applied": 80,
+        "silent": 3,
+        "vetoed_share": {"value": 0.02, "lo": 0, "hi": 0.1, "n": 77},
+    }
+    files = {"files": 100, "refused": 98, "same": 2, "accepted": 0}
+    faults = {"kinds": [kind], "physical": [hurt], "model_files": files, "events": 80}
+    row = {"slew_threshold": 7.5, "noise_slews_per_year_at_most": 3.0, "within_todays_false_slews": True}
+    row |= {f"bursts{what}_per_year": rate(value) for what, value in (("", 75.5), ("_gained", 6.5), ("_lost", 1.5))}
+    row["false_slews_per_year"] = rate(250.0)
+    today = {"slew_threshold": 8.0, "bursts_per_year": rate(70.5), "false_slews_per_year": rate(300.0)}
+    dividend = {"today": today, "rows": [row], "lowest_at_equal_false_slews": row}
+    chain = json.loads((RESULTS / "chain.json").read_text())
+    budget = {"target": "leon3", "style": "fast", "this_model": True, "judge_instructions": 593570, "clock_mhz": 100.0}
+    budget |= {"images_per_s": 1.0, "seconds": [0.006, 0.012], "share_of_image": [0.006, 0.012]}
+    chain["onboard_budget"] = [budget]
+    more = chain | {"enrich": 5.0, "days": 9.0, "bursts": 2345, "bursts_vetoed": 3, "onboard_budget": []}
+    for name, content in (("f", faults), ("d", dividend), ("c", chain), ("e", more)):
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    write_report(folder, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    shown = Parsed(page).text
+    assert 'class="fault"' not in page
+    assert '<span class="good">0</span>' in page
+    assert '<span class="bad">7</span>' in page
+    assert "2.0 % [0.0, 10.0] of 77" in shown
+    assert "the threshold may drop to 7.5 σ" in shown
+    assert "593,570" in shown
+    assert "0.6 to 1.2 %" in shown
+    assert "5 times as many bursts; 3 lost" in shown
+    assert shown.index("500 simulated mission days") < shown.index("5 times as many bursts")
