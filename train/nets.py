@@ -9,6 +9,13 @@ from torch import Tensor, nn
 from slewguard.export.flight import FLIGHT, LayerShape
 from slewguard.subimages.contract import SIDE
 
+_LEAST_VARIANCE = 1e-2
+"""Added to the variance of a batch (torch's default is 1e-5).
+
+It bounds what the normalisation multiplies a channel with, once folded, by 10. A channel that hardly ever answers was
+multiplied by 250, and took the bits of all others with it (measured: AUC 0.9982 became 0.9495 on the grid).
+"""
+
 INPUT_LOG2 = 4
 """One unit of the integer planes is 2^-4 of the network's real number: 1 is 4 sigma."""
 
@@ -23,7 +30,7 @@ class FlightNet(nn.Module):
         super().__init__()
         self.shapes = shapes
         self.convs = nn.ModuleList(convolution(shape, bias=shape is shapes[-1]) for shape in shapes)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(shape.outputs) for shape in shapes[:-1])
+        self.norms = nn.ModuleList(nn.BatchNorm2d(shape.outputs, eps=_LEAST_VARIANCE) for shape in shapes[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
         """Score of each sub-image."""
