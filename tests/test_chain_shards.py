@@ -1,10 +1,8 @@
 """The chain's ledger does not depend on shards, processes or kills; and all engines write the same one."""
 
-import os
-import signal
+import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,8 @@ import pytest
 import quick_campaign
 from click.testing import CliRunner
 
+from slewguard.benchmarks import chain_shards
 from slewguard.benchmarks.chain_sets import simulated
-from slewguard.benchmarks.chain_shards import workers_of
 from slewguard.cli.chain import command
 from slewguard.cli.engines import open_classifier
 from slewguard.embedded.target import load_target
@@ -68,17 +66,16 @@ def test_16_shards_in_any_order_give_the_same_ledger(whole, tmp_path, config_fil
     assert chain(tmp_path, config_file, *shards[::-1]) == whole
 
 
-def test_a_killed_worker_changes_nothing(whole, tmp_path, config_file):
+@pytest.mark.parametrize("of_the_command", [False, True])
+def test_a_kill_changes_nothing(whole, tmp_path, config_file, monkeypatch, of_the_command):
+    def quick_words(out: Path, days: float, *more: object) -> list[str]:
+        options = ("--days", days, "--seed", SEED, "--config", config_file, "--out", out, *more)
+        return [sys.executable, quick_campaign.__file__, *map(str, options)]
+
+    monkeypatch.setattr(chain_shards, "simulate_words", quick_words)
     out = tmp_path / "out.h5"
-    words = ("--days", DAYS, "--seed", SEED, "--config", config_file, "--workers", 2, "--out", out)
-    script = [sys.executable, quick_campaign.__file__, *map(str, words)]
-    running = subprocess.Popen(script, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    ends = time.monotonic() + 60
-    while not workers_of(running.pid) and running.poll() is None:
-        assert time.monotonic() < ends
-        time.sleep(0.01)
-    os.kill(workers_of(running.pid)[0], signal.SIGKILL)
-    assert running.wait(60) == 0
+    # As soon as there is a worker.
+    assert chain_shards.run_killed(out, DAYS, 0.0, of_the_command, random.Random(1))
     assert chain(tmp_path, config_file, out) == whole
 
 
