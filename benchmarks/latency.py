@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only render what is stored")
     parser.add_argument("--session", type=Path, help="keep the session folder here, raw times and all")
     parser.add_argument("--calls", type=int, default=1000, help="timed calls of each engine")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each of 5 windows under a quota")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each of 5 windows under a quota")
     parser.add_argument("--json", type=Path, default=STORED, help="file to write")
     arguments = parser.parse_args()
     if not arguments.table:

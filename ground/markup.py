@@ -75,6 +75,7 @@ def table(header: Sequence[Content], rows: Iterable[Sequence[Content]], *, words
     return tag("div", tag("table", about, head, body), class_="scroll")
 
 
-def facts(pairs: Iterable[tuple[Content, Content]]) -> Html:
-    """Return a list of names and what they are."""
-    return tag("dl", *(join((tag("dt", name), tag("dd", value))) for name, value in pairs))
+def facts(pairs: Iterable[tuple[Content, Content]], *, tight: bool = False) -> Html:
+    """Return a list of names and what they are, in two columns where it is tight."""
+    shown = (join((tag("dt", name), tag("dd", value))) for name, value in pairs)
+    return tag("dl", *shown, class_="tight" if tight else None)

@@ -54,6 +54,7 @@ th.n, td.n { text-align: right; padding: .34rem 0 .34rem .9rem; white-space: now
 td.n:last-child, th.n:last-child { padding-right: .2rem; }
 dl { display: grid; grid-template-columns: minmax(9rem, max-content) 1fr; gap: .3rem 1.4rem; margin: .8rem 0; }
 dt { font-size: .82rem; color: var(--soft); padding-top: .1rem; }
+.tight { grid-template-columns: repeat(2, max-content minmax(8rem, 1fr)); font-size: .85rem; gap: .15rem 1.2rem; }
 dd { margin: 0; overflow-wrap: anywhere; }
 .missing { color: var(--soft); border-left: 3px solid var(--rule); padding: .1rem 0 .1rem .9rem; font-style: italic; }
 .fault { color: var(--red); border-left: 3px solid var(--red); padding: .1rem 0 .1rem .9rem; }
@@ -84,7 +85,10 @@ svg.bar { width: 8.75rem; height: 1rem; vertical-align: -.15rem; } svg.wide { wi
 .key i { display: inline-block; width: .65rem; height: .65rem; border-radius: 50%; margin-right: .3rem; }
 i.veto { background: var(--red); } i.confirm { background: var(--green); }
 i.other { border: 2px solid var(--orange); } i.mark { background: var(--blue); }
-@media (max-width: 38rem) { .lost { grid-template-columns: 1fr; } body { padding: 1.5rem 1rem 3rem; } }
+@media (max-width: 38rem) {
+  .tight { grid-template-columns: max-content 1fr; }
+  .lost { grid-template-columns: 1fr; } body { padding: 1.5rem 1rem 3rem; }
+}
 @page { margin: 16mm 14mm; }
 @media print {
   :root {

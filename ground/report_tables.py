@@ -221,12 +221,17 @@ def certificate(model: IntegerModel) -> Html:
     population = told.get("population")
     if isinstance(population, Mapping):
         about += [(str(key).replace("_", " "), _value(value)) for key, value in population.items()]
-    return join((tag("p", f"{basis(told)}. A certificate holds for its population and for no other."), facts(about)))
+    return join(
+        (
+            tag("p", f"{basis(told).capitalize()}. A certificate holds for its population and for no other."),
+            facts(about),
+        )
+    )
 
 
 def _value(value: Any) -> Content:
     if isinstance(value, list):
-        return ", ".join(str(item) for item in value)
+        return "; ".join(str(item) for item in value)
     if isinstance(value, str) and len(value) == 64:
         return tag("span", value, class_="hash")
     return str(value)
@@ -244,7 +249,7 @@ def run_facts(file: str, run: Mapping[str, Any]) -> Html:
             flat.append((name, _value(value)))
 
     walk("", run)
-    return join((tag("h3", f"Training: {file}"), facts(flat)))
+    return join((tag("h3", f"Training: {file}"), facts(flat, tight=True)))
 
 
 def files(results: Results) -> Html:
