@@ -45,6 +45,12 @@ def tell(epoch: Progress) -> None:
     type=click.Path(path_type=Path),
     help="Simulated alerts that are fitted beside TRIGGERS, best those that RUN was trained on. With --from only.",
 )
+@click.option(
+    "--calibrate",
+    "calibrate_on",
+    type=click.Path(path_type=Path),
+    help="Alerts that set the thresholds in place of held-out TRIGGERS, such as a campaign with more bursts.",
+)
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same command stopped.")
 def command(
     triggers_from: Path,
@@ -56,6 +62,7 @@ def command(
     weights: Path | None,
     start: Path | None,
     beside: Path | None,
+    calibrate_on: Path | None,
     resume: bool,
 ) -> None:
     """Train a network on labelled TRIGGERS.
@@ -69,12 +76,12 @@ def command(
     """
     from slewguard.subimages import BadInput, read_triggers
 
-    if also and recipe != "flight":
-        raise click.UsageError(f"--also goes with recipe flight, not {recipe}")
+    if (also or calibrate_on) and recipe != "flight":
+        raise click.UsageError(f"--also and --calibrate go with recipe flight, not {recipe}")
     if beside is not None and start is None:
         raise click.UsageError("--with goes with --from RUN")
-    if start is not None and (also or weights or epochs or recipe != "flight"):
-        raise click.UsageError("--from takes recipe flight as it is: no --also, --weights or --epochs")
+    if start is not None and (also or calibrate_on or weights or epochs or recipe != "flight"):
+        raise click.UsageError("--from takes recipe flight as it is: no --also, --calibrate, --weights or --epochs")
     triggers = read_triggers(triggers_from)
     try:
         if start is not None:
@@ -100,7 +107,16 @@ def command(
             if weights is not None:
                 raise BadInput("recipe 'flight' starts from no weights; resnet50 does")
             others = [read_triggers(path) for path in also]
-            train(triggers, out, recipe=recipe, seed=seed, epochs=epochs, progress=tell, resume=resume, also=others)
+            train(
+                *(triggers, out),
+                recipe=recipe,
+                seed=seed,
+                epochs=epochs,
+                progress=tell,
+                resume=resume,
+                also=others,
+                calibration=None if calibrate_on is None else read_triggers(calibrate_on),
+            )
     except ModuleNotFoundError as error:
         raise click.UsageError(f"{error.name} is not installed: pip install 'slewguard[train]'") from error
     say(f"wrote {out}")

@@ -13,6 +13,7 @@ from slewguard.export.model import load_model
 from slewguard.subimages import BadInput, TriggerSet, read_folder, write_folder
 from slewguard.train import fit
 from slewguard.train.baseline import load_baseline
+from slewguard.train.calibrate import data_hash
 from slewguard.train.data import split_by_sequence
 from slewguard.train.evaluate import evaluate_run
 from slewguard.train.fit import train
@@ -148,6 +149,21 @@ def test_damaged_baselines_are_refused(handmade, tmp_path):
     (tmp_path / "baseline.json").write_text("{")
     with pytest.raises(BadInput, match=r"baseline\.json: not valid JSON"):
         evaluate_run(tmp_path, TEST)
+
+
+def test_other_alerts_may_set_the_thresholds_and_are_then_named(flight, tmp_path):
+    others = synthetic_alerts(900, seed=9, per_sequence=2)
+    train(ALERTS, tmp_path / "run", calibration=others, **SHORT)
+    found = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    model = load_model(tmp_path / "run" / "model.json")
+    assert model.certificate["population"]["data_sha256"] == found["calibration"]["sha256"] == data_hash(others)
+    assert "set no threshold" in json.loads((tmp_path / "run" / "metrics.json").read_text())["measured_on"]
+    # The network is the same, whatever sets its thresholds.
+    assert [layer.weights.tobytes() for layer in model.layers] == [
+        layer.weights.tobytes() for layer in load_model(flight[0] / "model.json").layers
+    ]
+    with pytest.raises(BadInput, match="among those that are fitted"):
+        train(ALERTS, tmp_path / "other", calibration=ALERTS)
 
 
 def test_what_cannot_be_trained_on_is_refused(tmp_path):

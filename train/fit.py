@@ -25,7 +25,7 @@ from slewguard.subimages.atomic import atomic_folder
 from slewguard.subimages.contract import TriggerSet
 from slewguard.subimages.errors import BadInput
 from slewguard.subimages.verdict import Judgement
-from slewguard.train.calibrate import Levels, calibrate
+from slewguard.train.calibrate import Levels, calibrate, data_hash
 from slewguard.train.checkpoint import Checkpoint
 from slewguard.train.data import joined, with_more_marks
 from slewguard.train.fit_baseline import train_baseline
@@ -48,6 +48,10 @@ from slewguard.train.runs import FILES, MARKER, about, labelled, marker, plot_hi
 from slewguard.train.sources import FlightSource
 
 _SAMPLE = 4096
+_APART = "The held-out sequences, which were not fitted and set no threshold; they showed the progress of the training."
+_CALIBRATED_ON = (
+    "The held-out sequences, which also set the thresholds: this describes the calibration and does not test it."
+)
 
 
 def train(
@@ -62,6 +66,7 @@ def train(
     progress: Callable[[Progress], None] = lambda _: None,
     resume: bool = False,
     also: Sequence[TriggerSet] = (),
+    calibration: TriggerSet | None = None,
 ) -> Path:
     """Train a network on a labelled trigger set.
 
@@ -87,6 +92,9 @@ def train(
     also : sequence of TriggerSet
         Alerts of other populations to fit as well. Held out and calibrated on is the first set alone, so that the
         certificate names one population.
+    calibration : TriggerSet, optional
+        Alerts that set the thresholds in place of the held-out ones, none of which is fitted; such as a campaign with
+        more bursts.
 
     Returns
     -------
@@ -97,10 +105,10 @@ def train(
     ------
     BadInput
         If labels are missing or contradict causes, a class is missing, the seed is out of range, the folder cannot be
-        written or the checkpoint is of another run.
+        written, the checkpoint is of another run or thresholds are to be set on what is fitted.
     """
     if recipe in BASELINES:
-        if also or qat_epochs or levels:
+        if also or qat_epochs or levels or calibration is not None:
             raise BadInput(f"recipe {recipe!r} is trained in floating point on one set, without thresholds")
         return train_baseline(triggers, out, recipe=recipe, seed=seed, epochs=epochs, progress=progress, resume=resume)
     check_seed(seed)
@@ -116,14 +124,19 @@ def train(
     follows["threads"] = torch.get_num_threads()
     if also:
         follows["also"] = [about(other) for other in also]
+    if calibration is not None:
+        follows["calibration"] = about(calibration)
+        if data_hash(calibration) in {data_hash(seen) for seen in (triggers, *also)}:
+            raise BadInput("the alerts that are to set the thresholds are among those that are fitted")
     plan = Plan(
         chosen,
         seed,
         follows,
         lambda: flight_source(fitted, chosen, seed),
         held_out,
-        whole_sequences(triggers, held_out),
+        whole_sequences(triggers, held_out) if calibration is None else calibration,
         levels,
+        apart=calibration is not None,
     )
     return fit_flight(plan, out, progress=progress, resume=resume)
 
@@ -150,6 +163,8 @@ class Plan:
         State of a float network to start from.
     note : str
         What the certificate's population has to say of the alerts that were fitted.
+    apart : bool
+        Whether other alerts than the held-out ones set the thresholds.
     """
 
     recipe: Recipe
@@ -161,6 +176,7 @@ class Plan:
     levels: Levels | None = None
     start: Mapping[str, Tensor] | None = None
     note: str = ""
+    apart: bool = False
 
 
 def fit_flight(
@@ -256,8 +272,7 @@ def _flight(work: _Work, plan: Plan, folder: Path) -> dict[str, Any]:
     score = run(model, test.examples.planes)
     verdict, reason = model.verdict.verdicts(test.examples.planes, score, held_out.sequence)
     return {
-        "measured_on": "The held-out sequences, which also set the thresholds: this describes the calibration "
-        "and does not test it.",
+        "measured_on": _APART if plan.apart else _CALIBRATED_ON,
         "parameters": model.parameters,
         "macs": model.macs,
         "model_sha256": model.sha256,

@@ -59,7 +59,7 @@ class Recipe:
 
 RECIPES: Mapping[str, Recipe] = {
     "flight": Recipe(
-        *("flight", 10, 3, 64),
+        *("flight", 12, 3, 64),
         rate=2e-2,
         qat_rate=1e-3,
         decay=1e-2,
