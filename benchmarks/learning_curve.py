@@ -35,6 +35,7 @@ from slewguard.subimages import TriggerSet, read_triggers
 from slewguard.subimages.atomic import atomic_output
 from slewguard.subimages.contract import TRUE
 from slewguard.train.calibrate import data_hash
+from slewguard.train.loop import use_one_thread
 from slewguard.train.pooled import Pool, Scored
 from slewguard.train.runs import labelled
 
@@ -192,9 +193,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=RESULTS)
     parser.add_argument("--plot", type=Path, default=PLOT)
     given = parser.parse_args()
-    import torch
-
-    torch.set_num_threads(1)
+    use_one_thread()
     curve = Curve(given)
     sizes: list[int | str] = [0, *LABELS, CONTROL]
     found = compare({str(n): [curve.pool(n)] for n in sizes}, "0")

@@ -17,11 +17,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,18 +29,16 @@ from slewguard.benchmarks.paired import compare
 from slewguard.benchmarks.provenance import machine
 from slewguard.benchmarks.size_plot import draw
 from slewguard.export.flight import FLIGHT, LayerShape
+from slewguard.export.model import IntegerModel
 from slewguard.subimages import TriggerSet, read_triggers
 from slewguard.subimages.atomic import atomic_output
 from slewguard.subimages.contract import TRUE
 from slewguard.train.calibrate import data_hash
+from slewguard.train.loop import use_one_thread
 from slewguard.train.pooled import Pool, Scored
 from slewguard.train.recipes import RECIPES, Recipe
 from slewguard.train.runs import labelled, split
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from slewguard.train.nets import FlightNet
+from slewguard.train.widths import fit_widths
 
 RESULTS = Path(__file__).parent / "results" / "size_curve.json"
 PLOT = Path(__file__).parent.parent / "docs" / "size_curve.png"
@@ -51,7 +48,6 @@ PER_SEQUENCE = 4
 """Alerts taken of one sequence: more are nearly the same picture."""
 REFERENCE = "8-16-24-32, 6 bits"
 EPOCHS, QAT_EPOCHS = 6, 1
-SAMPLE = 4096
 
 
 @dataclass(frozen=True)
@@ -124,65 +120,28 @@ class Study:
 
     def train(self, shape: str, seed: int) -> None:
         """Train one shape from one seed at every width that is not there yet."""
-        import torch
-
-        from slewguard.export.planes import PlaneRule
-        from slewguard.train.fit import flight_source
-        from slewguard.train.loop import Trainer, float_phase, predict, qat_phase
-        from slewguard.train.nets import FlightNet
-        from slewguard.train.sources import FlightSource
-
         missing = [width for width in WEIGHTS if not self.cell(shape, seed, width).is_file()]
         if not missing:
             return
-        recipe, start = self.recipe, time.process_time()
-        source = flight_source(self.fitted, recipe, seed)
-        judged = {name: FlightSource(triggers, PlaneRule(), 0.0) for name, triggers in self.judges.items()}
-        few = FlightSource(self.fitted.select(np.arange(0, len(self.fitted), 40)), PlaneRule(), 0.0)
-        torch.manual_seed(seed)
-        net = FlightNet(shapes()[shape]).to(memory_format=torch.channels_last)
-        for _ in Trainer(net, float_phase(recipe), seed).epochs(0, source, few, lambda: None, 0.0):
-            pass
-        net.eval()
-        rng = np.random.default_rng([seed, len(self.fitted)])
-        sample = source.batch(np.sort(rng.permutation(len(source.label))[:SAMPLE]), rng)
-        seconds = time.process_time() - start
-        floating = {name: predict(net, one) for name, one in judged.items()}
-        for width in missing:
-            start = time.process_time()
-            quantised, figures = self._quantised(net, sample, width)
-            for _ in Trainer(quantised, qat_phase(recipe), seed).epochs(0, source, few, quantised.bound, 0.0):
-                pass
-            quantised.eval()
-            scores = {name: predict(quantised, one) for name, one in judged.items()}
-            figures |= self._counted(quantised, sample, width)
-            figures["seconds"] = seconds + time.process_time() - start
+        asked = [(width.bits, width.in_lane) for width in missing]
+        floating, trained = fit_widths(shapes()[shape], self.recipe, self.fitted, self.judges, seed, asked)
+        for width, found in zip(missing, trained, strict=True):
+            figures: dict[str, Any] = {"parameters": found.parameters, "seconds": found.seconds}
+            if found.model is not None:
+                figures |= self._counted(found.model, width)
             place = self.cell(shape, seed, width)
             with atomic_output(place.with_suffix(".npz")) as beside, open(beside, "wb") as file:
-                np.savez(file, **scores, **{f"float {name}": score for name, score in floating.items()})
+                np.savez(file, **found.scores, **{f"float {name}": score for name, score in floating.items()})
             with atomic_output(place) as beside:
                 beside.write_text(json.dumps(figures), encoding="utf-8")
             print(f"{place.stem}: {figures}", flush=True)
 
-    def _quantised(self, net: FlightNet, sample: Tensor, width: Width) -> tuple[Any, dict[str, Any]]:
-        from slewguard.train.quantise import quantise
-
-        quantised = quantise(net, sample, bits=width.bits, in_lane=width.in_lane)
-        convolutions = quantised.convolutions()
-        weights = sum(layer.conv.weight.numel() + layer.conv.bias.numel() for layer in convolutions)
-        return quantised, {"parameters": weights}
-
-    def _counted(self, quantised: Any, sample: Tensor, width: Width) -> dict[str, Any]:
-        """Multiply-accumulates, and instructions where C code can be printed and QEMU is there."""
+    def _counted(self, model: IntegerModel, width: Width) -> dict[str, Any]:
+        """Multiply-accumulates, and instructions where QEMU is there."""
         from slewguard.embedded.fast_plan import make_fast
         from slewguard.embedded.measure import measure_target
         from slewguard.embedded.target import load_target
-        from slewguard.export.planes import PlaneRule
-        from slewguard.train.quantise import rescale_score, to_integer_model
 
-        if not width.printable:
-            return {}
-        model = to_integer_model(rescale_score(quantised, sample), "curve", PlaneRule())
         channels = [channel for stage in make_fast(model).stages for channel in stage.channels]
         found: dict[str, Any] = {"macs": model.macs, "channels": len(channels)}
         found["summed_in_chunks"] = sum(not channel.whole for channel in channels)
@@ -266,9 +225,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=RESULTS)
     parser.add_argument("--plot", type=Path, default=PLOT)
     given = parser.parse_args()
-    import torch
-
-    torch.set_num_threads(1)
+    use_one_thread()
     study = Study(given)
     for seed in range(given.seeds):
         for shape in shapes():

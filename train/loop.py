@@ -104,6 +104,11 @@ def qat_phase(recipe: Recipe) -> Phase:
     return Phase("qat", 1, recipe.qat_epochs, recipe.batch, recipe.qat_rate, 0.0, recipe.tail)
 
 
+def use_one_thread() -> None:
+    """Train and score on one thread from here on, for studies of many small networks."""
+    torch.set_num_threads(1)
+
+
 def one_cycle(step: int, steps: int, rate: float) -> float:
     """Learning rate of a step: up from a 25th along a cosine, then down to nothing (Smith & Topin 2018)."""
     rise = max(_WARM_UP * steps, 1)
