@@ -85,7 +85,7 @@ def _kept(found: dict[str, Any]) -> dict[str, Any]:
     certified = found["certified"] or {}
     return {
         "sha256": found["model"].get("sha256"),
-        "auc": found["auc_interval"],
+        "auc": {"value": found["auc"], "lo": found["auc_interval"]["lo"], "hi": found["auc_interval"]["hi"]},
         "rejection": found["rejection_at_retention"]["0.99"],
         "kept": certified.get("retention_burst_sequences"),
         "certified_rejection": certified.get("rejection"),
