@@ -192,7 +192,7 @@ def measure(
     type=click.Choice(["onboard", "ground"]),
     default="onboard",
     show_default=True,
-    help="Of the ledger: a verdict on each alert before the slew, or one in the last packet.",
+    help="Of the ledger: a verdict on each alert before the slew, or one after it.",
 )
 @click.option("--cost", "cost_from", type=click.Path(path_type=Path), help="YAML with what slews cost.")
 @json_option

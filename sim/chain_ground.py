@@ -1,11 +1,14 @@
-"""The other timing: the classifier on the ground, which sees one sub-image, in the last packet of the sequence.
+"""The other timing: the classifier on the ground, which sees one sub-image, when the sequence has ended.
 
 By then the satellite has turned. A veto can only call it back earlier than a person would have.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from slewguard.sim.chain_ledger import rows_of
 from slewguard.sim.chain_loop import Answer, Consequence, Passage, SlewDesk, ask, counts, in_order
@@ -14,9 +17,10 @@ from slewguard.subimages.verdict import Classifier, Verdict
 
 
 def pass_ground(triggers: TriggerSet, classifier: Classifier | None, slew_threshold: float) -> Passage:
-    """Judge the last alert of every sequence, by itself.
+    """Judge one alert of every sequence by itself: the one that asked for the slew, or the last where none did.
 
-    Which of a sequence's sub-images is sent down last is unpublished; we take that of its last alert.
+    Which of a sequence's sub-images comes down in its last packet is unpublished. A veto about any other alert than the
+    one for which the satellite turned could call it back from a burst because of a false peak elsewhere.
 
     Parameters
     ----------
@@ -28,8 +32,8 @@ def pass_ground(triggers: TriggerSet, classifier: Classifier | None, slew_thresh
     Returns
     -------
     Passage
-        Answers on the last alert of each sequence; the others, of which the ground has no sub-image, are not asked
-        about. A veto after a slew gives ``RECALLED`` on the last alert.
+        Answers on one alert of each sequence; the others, of which the ground has no sub-image, are not asked about.
+        A veto after a slew gives ``RECALLED`` on that alert.
     """
     asks = np.asarray(triggers.columns["peak_snr"] >= slew_threshold)
     desk = SlewDesk()
@@ -37,12 +41,17 @@ def pass_ground(triggers: TriggerSet, classifier: Classifier | None, slew_thresh
     for i in in_order(triggers).tolist():
         consequence[i] = desk.decide(int(triggers.sequence[i]), bool(asks[i]), None)
     slew = consequence == Consequence.SLEW
-    last = np.array([rows[-1] for rows in rows_of(triggers.sequence).values()], dtype=np.int64)
+    sent = np.array([_sent(rows, slew) for rows in rows_of(triggers.sequence).values()], dtype=np.int64)
     answers = [Answer(reason="not_asked")] * len(triggers)
-    for i, said in zip(last.tolist(), ask(classifier, triggers.select(last)), strict=True):
+    for i, said in zip(sent.tolist(), ask(classifier, triggers.select(sent)), strict=True):
         answers[i] = Answer(said.verdict, said.reason, said.score, said.score if said.reason == "ok" else None)
     turned = set(triggers.sequence[slew].tolist())
-    for i in last.tolist():
+    for i in sent.tolist():
         if answers[i].verdict == Verdict.VETO and int(triggers.sequence[i]) in turned:
             consequence[i] = Consequence.RECALLED
     return Passage(counts(triggers.sequence), asks, slew, answers, consequence)
+
+
+def _sent(rows: Sequence[int], slew: NDArray[np.bool_]) -> int:
+    """Row of the sub-image that comes down."""
+    return next((row for row in rows if slew[row]), rows[-1])

@@ -27,14 +27,21 @@ ROWS = [
     (1, "grb", 9.0, V, A, 20.0),
     (1, "grb", 12.0, C, C, 60.0),  # kept, 40 s late
     (2, "unknown_source", 10.0, V, V, 100.0),  # lost
-    (3, "column", 20.0, V, A, 200.0),  # avoided; not found on the ground, where its last look counts
+    (3, "column", 20.0, V, A, 200.0),  # avoided; not found on the ground
     (3, "column", 19.0, V, A, 220.0),
     (4, "residual", 9.0, A, V, 300.0),  # not avoided; called back on the ground
     (5, "outburst", 30.0, V, A, 400.0),  # lost
     (6, "saa", 7.0, V, V, 500.0),  # never asked
     (7, "unclear", 9.0, V, V, 86401.0),
-    (8, "heat_pipe", 9.0, V, V, 86500.0),  # denied at first, then slews all the same
-    (8, "heat_pipe", 10.0, A, A, 86600.0),
+    (
+        8,
+        "heat_pipe",
+        9.0,
+        V,
+        A,
+        86500.0,
+    ),  # denied at first, then slews; on the ground the first look counts
+    (8, "heat_pipe", 10.0, A, V, 86600.0),
 ]
 
 
@@ -129,7 +136,7 @@ def test_ledgers_of_both_timings(tmp_path):
         "recalled",
         "unclear_recalled",
     ]
-    # On the ground nobody asks about looks but the last.
+    # On the ground nobody asks about other looks than those that turned the satellite.
     assert [line["reason"] for line in lines].count("not_asked") == len(ROWS) - 8
     onboard = replay.ledger()
     assert [
