@@ -6,6 +6,7 @@ A test that needs a program which is not here is skipped with the Debian package
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +106,18 @@ def test_the_handmade_network_in_plain_style_on_leon3(leon3):
     model = random_model(0, HANDMADE)
     run = measure_target(model, leon3, style="plain", inputs=1)
     assert run.equal
+
+
+def test_a_folder_named_like_a_forbidden_instruction_is_none(leon3, tmp_path, monkeypatch):
+    (tmp_path / "popc").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "popc"))
+    assert measure_target(MODEL, leon3, flags=("-O1",), inputs=4, expected=FEW).equal
+
+
+def test_an_instruction_that_is_forbidden_is_found(leon3):
+    strict = replace(leon3, forbidden=r"\bnop\b")
+    with pytest.raises(BadInput, match="cannot execute: nop"):
+        measure_target(MODEL, strict, flags=("-O1",), inputs=4, expected=FEW)
 
 
 def test_a_wrong_answer_is_told(leon3):
