@@ -5,8 +5,6 @@ By then the satellite has turned. A veto can only call it back earlier than a pe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,6 +50,7 @@ def pass_ground(triggers: TriggerSet, classifier: Classifier | None, slew_thresh
     return Passage(counts(triggers.sequence), asks, slew, answers, consequence)
 
 
-def _sent(rows: Sequence[int], slew: NDArray[np.bool_]) -> int:
+def _sent(rows: NDArray[np.int64], slew: NDArray[np.bool_]) -> int:
     """Row of the sub-image that comes down."""
-    return next((row for row in rows if slew[row]), rows[-1])
+    turned = rows[slew[rows]]
+    return int(turned[0] if len(turned) else rows[-1])
