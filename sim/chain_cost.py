@@ -9,10 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from slewguard.sim.keys import Section, key
-from slewguard.subimages.errors import BadInput
+from slewguard.sim.keys import Section, key, read_yaml, validated
 
 YEAR_DAYS = 365.25
 
@@ -84,23 +81,7 @@ def load_cost(path: str | Path) -> Cost:
     BadInput
         If the file cannot be read, is no YAML mapping, or holds an unknown key or a bad value.
     """
-    import yaml
-
-    try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(error.strerror or "cannot be read", path) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInput("is not YAML: " + " ".join(str(error).split()), path) from error
-    if not isinstance(data, dict | None):
-        raise BadInput("must hold a YAML mapping", path)
-    try:
-        return Cost.model_validate(data or {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        at = ".".join(str(part) for part in first["loc"])
-        unknown = first["type"] == "extra_forbidden"
-        raise BadInput(f"unknown key {at!r}" if unknown else f"key {at!r}: {first['msg']}", path) from error
+    return validated(Cost, read_yaml(path), path)
 
 
 @dataclass(frozen=True)

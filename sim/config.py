@@ -13,9 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from slewguard.sim.keys import Section
+from slewguard.sim.keys import Section, read_yaml, validated
 from slewguard.sim.settings_detector import Defects, Rates
 from slewguard.sim.settings_instrument import Instrument
 from slewguard.sim.settings_orbit import Catalogue, Orbit, Plan
@@ -114,7 +112,7 @@ def config_of(
         for name, value in values[section].items() if isinstance(given, Mapping) else ():
             if names_file(name) and str(value).startswith(_CONTENT):
                 values[section][name] = _named(section, name, value, files, path)
-    return _validated(values, path, where)
+    return validated(SimConfig, values, path, where)
 
 
 def _named(section: str, name: str, content: str, files: SimConfig | None, path: str | Path) -> str:
@@ -135,32 +133,7 @@ def load_config(path: str | Path) -> SimConfig:
     BadInput
         If the file cannot be read, is no YAML mapping, or holds an unknown key or a bad value.
     """
-    import yaml
-
-    try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(error.strerror or "cannot be read", path) from error
-    except UnicodeDecodeError as error:
-        raise BadInput("is not UTF-8 text", path) from error
-    except yaml.YAMLError as error:
-        raise BadInput("is not YAML: " + " ".join(str(error).split()), path) from error
-    if data is None:
-        data = {}
-    if not isinstance(data, dict):
-        raise BadInput("must hold a YAML mapping of sections", path)
-    return _validated(data, path)
-
-
-def _validated(data: Mapping[str, Any], path: str | Path, where: str = "") -> SimConfig:
-    try:
-        return SimConfig.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        at = ".".join(str(part) for part in first["loc"])
-        unknown = first["type"] == "extra_forbidden"
-        fault = f"unknown key {at!r}" if unknown else f"key {at!r}: {first['msg']}"
-        raise BadInput(f"{where}: {fault}" if where else fault, path) from error
+    return validated(SimConfig, read_yaml(path), path)
 
 
 def drop_config(config: SimConfig | None = None) -> str:

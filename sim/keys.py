@@ -6,10 +6,16 @@ numbers, by us), *assumed* (nobody has published it; replace it where the instru
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from slewguard.subimages.errors import BadInput
+
+Model = TypeVar("Model", bound=BaseModel)
 
 Mark = Literal["published", "computed", "assumed"]
 
@@ -38,3 +44,46 @@ class Section(BaseModel):
 def log_uniform(rng: np.random.Generator, ends: tuple[float, float]) -> float:
     """Draw from a log-uniform distribution."""
     return float(np.exp(rng.uniform(np.log(ends[0]), np.log(ends[1]))))
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of keys; an empty one has none.
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read or is no YAML mapping.
+    """
+    import yaml
+
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(error.strerror or "cannot be read", path) from error
+    except UnicodeDecodeError as error:
+        raise BadInput("is not UTF-8 text", path) from error
+    except yaml.YAMLError as error:
+        raise BadInput("is not YAML: " + " ".join(str(error).split()), path) from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise BadInput("must hold a YAML mapping", path)
+    return data
+
+
+def validated(model: type[Model], data: Mapping[str, Any], path: str | Path, where: str = "") -> Model:
+    """Check keys against what they are keys of; ``where`` tells the part of the file in faults.
+
+    Raises
+    ------
+    BadInput
+        Names the first unknown key or bad value.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in first["loc"])
+        unknown = first["type"] == "extra_forbidden"
+        fault = f"unknown key {at!r}" if unknown else f"key {at!r}: {first['msg']}"
+        raise BadInput(f"{where}: {fault}" if where else fault, path) from error
