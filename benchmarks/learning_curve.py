@@ -1,6 +1,6 @@
 """Learning curve: what 50, 150 and 450 labels of another simulator add to a run that has seen none of them.
 
-    python -m slewguard.benchmarks.learning_curve RUN labels.h5 --with simulated.h5
+    python -m slewguard.benchmarks.learning_curve default benchmarks/data/alerts563.h5 --with simulated.h5
 
 Ten times the labelled alerts are split by sequence (450 to train, 113 to test); the run is fine-tuned on the first 50,
 150 and 450 of the training alerts, jointly with simulated ones, as ``slewguard train --from`` does, and judged in int8
@@ -30,6 +30,7 @@ from slewguard.benchmarks.paired import compare
 from slewguard.benchmarks.provenance import machine
 from slewguard.export.execute import run as execute
 from slewguard.export.model import IntegerModel, load_model
+from slewguard.export.package import open_model
 from slewguard.export.planes import make_planes
 from slewguard.subimages import TriggerSet, read_triggers
 from slewguard.subimages.atomic import atomic_output
@@ -80,17 +81,17 @@ class Curve:
     """Fine-tunes and judges; each network once."""
 
     def __init__(self, given: argparse.Namespace) -> None:
-        from slewguard.train.finetune import Tuning
+        from slewguard.train.finetune import Start, Tuning
 
         self.start: Path = given.run
+        begun = Start.of(given.run)
         self.labels = labelled(read_triggers(given.labels))
         # The run's own split of its training set holds whichever of its sequences are fitted again.
-        self.simulated = thinned(_fitted(given.run, read_triggers(given.simulated)), given.alerts, 0)
+        self.simulated = thinned(_fitted(begun.past, read_triggers(given.simulated)), given.alerts, 0)
         self.tuning = replace(Tuning(), epochs=given.epochs or Tuning.epochs)
         self.splits = splits(self.labels, given.splits, given.seed)
-        weights = (given.run / "float.safetensors").read_bytes()
         self.about = {
-            "float_sha256": hashlib.sha256(weights).hexdigest(),
+            "start": begun.identity,
             "labels_sha256": data_hash(self.labels),
             "simulated_sha256": data_hash(self.simulated),
             "simulated_alerts": len(self.simulated),
@@ -109,7 +110,7 @@ class Curve:
         train, test = self.splits[split]
         chosen = self.labels.select(test)
         if n == 0:
-            return log_odds(load_model(self.start / "model.json"), chosen)
+            return log_odds(open_model(self.start), chosen)
         place = self.cells / f"{n}-{split}.npy"
         if not place.is_file():
             start = time.process_time()
@@ -144,11 +145,10 @@ def log_odds(model: IntegerModel, triggers: TriggerSet) -> NDArray[np.float64]:
     return scores
 
 
-def _fitted(start: Path, simulated: TriggerSet) -> TriggerSet:
+def _fitted(past: dict[str, Any], simulated: TriggerSet) -> TriggerSet:
     """Alerts of the simulated set that the run was fitted to; those held out stay so."""
     from slewguard.train.runs import split
 
-    past = json.loads((start / "provenance.json").read_text(encoding="utf-8"))
     if past["data"]["sha256"] != data_hash(simulated):
         return simulated
     return split(simulated, past["recipe"]["held_out"], past["seed"])[0]
@@ -182,7 +182,7 @@ def draw(result: dict[str, Any], place: Path) -> None:
 def main() -> None:
     """Fine-tune, judge, print, store and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="run folder that has seen none of the labels")
+    parser.add_argument("run", type=Path, help="run folder that has seen none of the labels, or default")
     parser.add_argument("labels", type=Path, help="labelled alerts of another simulator")
     parser.add_argument("--with", dest="simulated", type=Path, required=True, help="alerts that the run was trained on")
     parser.add_argument("--alerts", type=int, default=6000, help="of these, to fit beside the labels")

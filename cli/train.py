@@ -38,7 +38,12 @@ def tell(epoch: Progress) -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of split, weights, views.")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
 @click.option("--weights", type=click.Path(path_type=Path), help="ImageNet checkpoint for resnet50 to start from.")
-@click.option("--from", "start", metavar="RUN", type=click.Path(path_type=Path), help="Flight run to fine-tune.")
+@click.option(
+    *("--from", "start"),
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Flight run to fine-tune, or default: the model that ships with slewguard.",
+)
 @click.option(
     *("--with", "beside"),
     metavar="ALERTS",
@@ -71,7 +76,8 @@ def command(
     1,624,993 parameters, and the same without the known sources in its mask. `resnet50`: the talk's second network,
     frozen but for its last layers where `--weights` are given. `rule`, `logistic`, `trees`: on named features.
 
-    `--from RUN` fine-tunes the flight network of RUN on TRIGGERS, such as real alerts. Where these are too few to
+    `--from RUN` fine-tunes the flight network of RUN, or with `default` the one that ships with slewguard, on TRIGGERS,
+    such as real alerts. Where these are too few to
     certify thresholds, all of them are fitted and the thresholds come from held-out alerts of `--with`.
     """
     from slewguard.subimages import BadInput, read_triggers

@@ -1,7 +1,8 @@
 """Fine-tuning of a flight run on the labels of other alerts, real ones above all.
 
-The network starts from the run's floating-point checkpoint and is fitted to the new labels together with the simulated
-alerts that it may forget otherwise; then it goes on the grid and gets its thresholds as ever.
+The network starts from the run's floating-point checkpoint, or from the integers of the model that ships with
+slewguard, and is fitted to the new labels together with the simulated alerts that it may forget otherwise; then it
+goes on the grid and gets its thresholds as ever.
 
 *What is held out.* A set on which the run was trained keeps the split that it had there: what was fitted once is never
 held out later. The thresholds come from held-out sequences of the new labels where these are enough to certify the
@@ -16,6 +17,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +26,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from slewguard.export.model import IntegerModel
+from slewguard.export.package import open_model
+from slewguard.export.planes import make_planes
 from slewguard.subimages.contract import TriggerSet
 from slewguard.subimages.errors import BadInput
 from slewguard.subimages.paths import read_bytes
 from slewguard.train.calibrate import CONFIDENCE, Levels, data_hash, order_rank
 from slewguard.train.fit import Plan, fit_flight, flight_source, whole_sequences
-from slewguard.train.loop import Progress, Source, load_tensors
+from slewguard.train.loop import Progress, Source, load_tensors, named_tensors
 from slewguard.train.metrics import check_seed, is_burst
-from slewguard.train.nets import FlightNet
+from slewguard.train.nets import FlightNet, real_planes
 from slewguard.train.recipes import RECIPES
 from slewguard.train.runs import MARKER, about, labelled, provenance, split
+from slewguard.train.unfold import unfold
 
 FLOAT = "float.safetensors"
 _LARGEST = 2**26
+_SAMPLE = 1024
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ def fine_tune(
     out : path-like
         The run folder to write; an older one is replaced.
     start : path-like
-        Run folder of the flight recipe.
+        Run folder of the flight recipe, or ``default``: the model that ships with slewguard.
     simulated : TriggerSet, optional
         Alerts to fit beside them: those that the run was trained on, or others of their kind.
     tuning : Tuning, optional
@@ -151,8 +158,8 @@ def fine_tune(
     """
     check_seed(seed)
     tuning, levels = tuning or Tuning(), levels or Levels()
-    state, digest = _float_state(Path(start) / FLOAT)
-    past = _provenance(Path(start) / MARKER)
+    begun = Start.of(start)
+    past = begun.past
     recipe = replace(RECIPES["flight"], epochs=tuning.epochs, qat_epochs=tuning.qat_epochs, rate=tuning.rate)
     own, held_out = _parted(labels, past, recipe.held_out, seed)
     certifies = "sequence" in labels.columns and order_rank(_burst_sequences(held_out), levels.veto) > 0
@@ -166,7 +173,7 @@ def fine_tune(
         raise BadInput("the run that it starts from has fitted every alert: nothing is left to hold out")
     follows = provenance(labels, asdict(recipe), seed, (own, held_out), ("torch", "brevitas"))
     follows |= {"threads": torch.get_num_threads(), "tuning": asdict(tuning), "held_out_of": data_hash(whole)}
-    follows["from"] = {"float_sha256": digest, "provenance": past}
+    follows["from"] = {**begun.identity, "provenance": past}
     if simulated is not None and fitted is not None:
         follows["with"] = {**about(simulated), "fitted": len(fitted)}
 
@@ -174,6 +181,7 @@ def fine_tune(
         more = None if fitted is None else flight_source(fitted, recipe, seed)
         return JointSource(flight_source(own, recipe, seed), more, tuning)
 
+    state = begun.state(own if fitted is None else fitted, seed)
     plan = Plan(recipe, seed, follows, source, held_out, whole_sequences(whole, held_out), levels, state, note)
     return fit_flight(plan, out, progress=progress, resume=resume)
 
@@ -227,6 +235,54 @@ def _note(own: TriggerSet, labels: TriggerSet, levels: Levels) -> str:
 
 def _burst_sequences(triggers: TriggerSet) -> int:
     return len(np.unique(triggers.sequence[is_burst(triggers)]))
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What is fine-tuned.
+
+    Parameters
+    ----------
+    past : dict
+        Provenance of the run.
+    identity : dict of str to str
+        Hash of its weights.
+    floating : dict of str to tensor, or None
+        Its checkpoint in floating point.
+    model : IntegerModel or None
+        Where there is no such checkpoint.
+    """
+
+    past: dict[str, Any]
+    identity: dict[str, str]
+    floating: dict[str, Tensor] | None = None
+    model: IntegerModel | None = None
+
+    @classmethod
+    def of(cls, start: str | Path) -> Start:
+        """Open a run folder of the flight recipe, or ``default``.
+
+        Raises
+        ------
+        BadInput
+            If it is neither.
+        """
+        if str(start) == "default":
+            model = open_model("default")
+            with as_file(files("slewguard.export") / "default" / MARKER) as shipped:
+                return cls(_provenance(shipped), {"model_sha256": model.sha256}, model=model)
+        state, digest = _float_state(Path(start) / FLOAT)
+        return cls(_provenance(Path(start) / MARKER), {"float_sha256": digest}, state)
+
+    def state(self, fitted: TriggerSet, seed: int) -> dict[str, Tensor]:
+        """State of the float network; from integers with the statistics of a sample of what is fitted."""
+        if self.floating is not None:
+            return self.floating
+        assert self.model is not None
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(fitted))[:_SAMPLE])
+        few = fitted.select(chosen)
+        planes = make_planes(few.snr, few.mask, few.catalogue_id, self.model.planes)
+        return dict(named_tensors(unfold(self.model, real_planes(torch.from_numpy(planes)))))
 
 
 def _float_state(path: Path) -> tuple[dict[str, Tensor], str]:
