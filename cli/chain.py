@@ -50,8 +50,13 @@ def show_figures(found: Mapping[str, Any], *, to_stderr: bool = False) -> None:
     for name, figure in found["abstained_by"].items():
         rows.append([f"abstained, {name.replace('_', ' ')}", share(figure)])
     ground = found["ground"]
-    for name in ("false", "bursts", "outbursts"):
-        what = "false slews" if name == "false" else name
+    recalls = {
+        "false": "false slews",
+        "bursts": "bursts",
+        "outbursts": "outbursts",
+        "beside_true": "false, beside true",
+    }
+    for name, what in recalls.items():
         rows.append([f"on the ground: {what} called back", share(ground[f"{name}_recalled_share"])])
     rows.append(["on the ground: minutes saved a year", _rate(ground["minutes_saved_per_year"], "slews called back")])
     for budget in found["onboard_budget"]:

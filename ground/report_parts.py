@@ -99,6 +99,7 @@ def slews(name: str, chain: Mapping[str, Any]) -> Html:
         "false_recalled_share": "called back from the ground: false slews",
         "bursts_recalled_share": "called back from the ground: bursts",
         "outbursts_recalled_share": "called back from the ground: outbursts",
+        "beside_true_recalled_share": "called back from the ground: false peaks of events that show a burst elsewhere",
     }
     rows += [(words[key], *share_cells(ground[key])) for key in words if key in ground]
     who = f"{chain.get('model', 'model')}, engine {chain.get('engine', 'not told')}"

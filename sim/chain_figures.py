@@ -24,7 +24,6 @@ from slewguard.subimages.verdict import Verdict
 SNR_EDGES = (0.0, 9.0, 11.0, 15.0, 25.0, np.inf)
 """Bins of the SNR of the alert that asks first."""
 LOST = ("burst_lost", "burst_recalled")
-_KINDS = ("bursts", "outbursts", "false")
 
 
 def figures(replay: Replay, cost: Cost) -> dict[str, Any]:
@@ -239,24 +238,29 @@ def _bins(triggers: TriggerSet) -> NDArray[np.str_]:
 
 
 def ground(replay: Replay, cost: Cost) -> dict[str, Any]:
-    """What a classifier on the ground saves: shorter false slews, and bursts that it would call back."""
+    """What a classifier on the ground saves: shorter false slews, and bursts from which it would call back.
+
+    A sequence counts by the alert for which the satellite turned. Where that one is false and the sequence also shows
+    a burst or an outburst elsewhere, calling back is right about the alert and saves little; such are told apart.
+    """
     triggers, passage, kinds = replay.triggers, replay.ground, Kinds.of(replay.triggers)
     recalled = set(triggers.sequence[passage.consequence == Consequence.RECALLED].tolist())
-    asks = passage.asks
-    first = first_of(triggers.sequence, asks)
-    parts: Mapping[str, NDArray[np.bool_]] = dict(
-        zip(_KINDS, (asks & kinds.burst, asks & kinds.outburst, first & kinds.false), strict=True)
-    )
-    numbers = {name: set(triggers.sequence[of].tolist()) for name, of in parts.items()}
-    # A sequence whose first alert is false may yet show a burst.
-    numbers["false"] -= numbers["bursts"] | numbers["outbursts"]
-    called = {name: len(of & recalled) for name, of in numbers.items()}
-    share = {name: asdict(Share.of(called[name], len(of))) for name, of in numbers.items()}
-    saved = Rate.of(called["false"], replay.result.days, cost.recall_min)
+
+    def asking(of: NDArray[np.bool_]) -> set[int]:
+        return set(triggers.sequence[passage.asks & of].tolist())
+
+    astray = set(triggers.sequence[first_of(triggers.sequence, passage.asks) & kinds.false].tolist())
+    bursts, outbursts = asking(kinds.burst), asking(kinds.outburst)
+    parts: Mapping[str, set[int]] = {
+        "false": astray - bursts - outbursts,
+        "bursts": bursts - astray,
+        "outbursts": outbursts - bursts - astray,
+        "beside_true": astray & (bursts | outbursts),
+    }
+    shares = {f"{name}_recalled_share": asdict(Share.of(len(of & recalled), len(of))) for name, of in parts.items()}
+    saved = Rate.of(len(parts["false"] & recalled), replay.result.days, cost.recall_min)
     return {
-        "false_recalled_share": share["false"],
-        "bursts_recalled_share": share["bursts"],
-        "outbursts_recalled_share": share["outbursts"],
+        **shares,
         "minutes_saved_per_year": asdict(saved),
         "lost_bursts": lost_bursts(triggers, passage, np.array(outcomes(triggers, passage), dtype="U20")),
     }

@@ -176,11 +176,12 @@ def _outcome(
         return "no_slew"
     first, real = int(np.argmax(asks)), label == TRUE
     if recalled.any():
+        # From a false peak the satellite is rightly called back, whatever else the event shows.
+        if label[first] == FALSE:
+            return "recalled"
         if burst[asks].any():
             return "burst_recalled"
-        if real[asks].any():
-            return "outburst_recalled"
-        return "recalled" if label[first] == FALSE else "unclear_recalled"
+        return "outburst_recalled" if real[asks].any() else "unclear_recalled"
     if (asks & burst).any() and not (still & burst).any():
         return "burst_lost"
     if (asks & real & ~burst).any() and not (still & real).any():

@@ -119,6 +119,36 @@ def test_figures_by_hand():
     assert (ground["false_recalled_share"]["n"], ground["false_recalled_share"]["value"]) == (3, pytest.approx(1 / 3))
     assert [entry["sequence"] for entry in ground["lost_bursts"]] == [2]
     assert ground["bursts_recalled_share"]["value"] == 0.5
+    assert ground["beside_true_recalled_share"]["n"] == 0
+    assert ground["outbursts_recalled_share"] == asdict(Share.of(0, 1))
+
+
+def test_on_the_ground_a_false_peak_of_an_event_that_shows_a_burst_is_no_burst_called_back():
+    columns = {
+        "sequence": np.array([1, 1, 2, 2], np.int64),
+        "label": np.array([0, 1, -1, 1], np.int8),
+        "cause": np.array(["coding_noise", "grb", "unclear", "grb"], "S16"),
+        "peak_snr": np.array([9.0, 12.0, 9.0, 12.0], np.float32),
+    }
+    mask = np.ones((4, 56, 56), np.uint8)
+    mask[:, 28, 28] = 3
+    given = TriggerSet(np.zeros((4, 56, 56), np.float32), mask, columns, True, {"days": 36.525})
+
+    class Vetoes:
+        def judge(self, looks: TriggerSet) -> Judgement:
+            n = len(looks)
+            return Judgement(np.full(n, -9, np.int8), np.full(n, V, np.uint8), np.zeros(n, np.uint8))
+
+    replay = run_chain(given, Vetoes(), SimConfig(), "hand")
+    found = figures(replay, Cost())["ground"]
+    assert found["beside_true_recalled_share"] == asdict(Share.of(1, 1))
+    # An unclear alert may be a look at the burst: that counts as one called back.
+    assert found["bursts_recalled_share"] == asdict(Share.of(1, 1))
+    assert found["false_recalled_share"]["n"] == 0
+    assert [entry["sequence"] for entry in found["lost_bursts"]] == [2]
+    ledger = replay.ledger("ground")
+    outcome = dict(zip(ledger.column("sequence"), ledger.column("outcome"), strict=True))
+    assert outcome == {"1": "recalled", "2": "burst_recalled"}
 
 
 def test_ledgers_of_both_timings(tmp_path):
