@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.markdown import figure, table
 from slewguard.benchmarks.provenance import put_table
 from slewguard.export.execute import NumpyClassifier
 from slewguard.export.model import IntegerModel
@@ -165,16 +166,16 @@ def render(result: dict[str, Any]) -> str:
         "exact",
         "holds",
     ]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for row in result["rows"]:
         pair = row["above_in_population"], row["above_on_others"]
-        cells = [f"{one['value']:.4f} [{one['lo']:.4f}, {one['hi']:.4f}]" for one in pair]
+        cells = [figure(one) for one in pair]
         exact = [f"{one['exact']:.4f}" for one in pair]
         holds = "yes" if all(one["holds"] for one in pair) else "no"
         lines.append(
             [row["scores"], str(row["n"]), str(row["rank"] - 1), cells[0], exact[0], cells[1], exact[1], holds]
         )
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return table(head, lines)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from slewguard.benchmarks.markdown import table
 from slewguard.benchmarks.planted import FIELDS, found_by
 from slewguard.benchmarks.provenance import PAGE, machine, put_table
 from slewguard.cli.engines import open_engines, sample_planes
@@ -50,20 +51,17 @@ def measure() -> dict[str, Any]:
 
 def render(stored: dict[str, Any]) -> str:
     """Markdown tables: engines, and planted errors."""
-    rows = [
-        ["engine", "version", "bytes compared", "different", "verdicts flipped", "flipped at ties"],
-        ["---"] * 6,
-    ]
+    rows, planted = [], []
     for row, tied in zip(stored["rows"], stored["rows_at_ties"], strict=True):
         figures = [f"{row[name]:,}" for name in ("bytes_compared", "bytes_different", "verdict_flips")]
         shown = [*figures, f"{tied['verdict_flips']:,}"] if row["ran"] else ["-", "-", "-", row["reason"]]
         rows.append([row["engine"], row["version"], *shown])
-    planted = [["check", *(f"one {name}" for name in ("weight", "bias", "shift"))], ["---"] * 4]
     for name, found in stored["planted"].items():
         planted.append([name, *("found" if found[field] else "MISSED" for field in FIELDS)])
-    tables = ["\n".join("| " + " | ".join(row) + " |" for row in table) for table in (rows, planted)]
+    engines = table(["engine", "version", "bytes compared", "different", "verdicts flipped", "flipped at ties"], rows)
+    changed = table(["check", *(f"one {name}" for name in ("weight", "bias", "shift"))], planted)
     text = f"{stored['inputs']:,} inputs; with both thresholds on the median score {stored['ties']} of them are ties:"
-    return f"{text}\n\n{tables[0]}\n\nOne number changed in the layer `pw2`:\n\n{tables[1]}"
+    return f"{text}\n\n{engines}\n\nOne number changed in the layer `pw2`:\n\n{changed}"
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from slewguard.benchmarks.markdown import figure, share, table
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 DAYS = 500
@@ -69,17 +71,6 @@ def _load(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _share(figure: dict[str, Any] | None) -> str:
-    if figure is None or figure["value"] is None:
-        return "-"
-    value, lo, hi = (f"{100 * figure[key]:.1f}" for key in ("value", "lo", "hi"))
-    return f"{value} % [{lo}, {hi}] of {figure['n']:,}"
-
-
-def _rows(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
-
-
 def _classification(results: Path) -> str:
     rows = []
     for on, title in SETS.items():
@@ -88,19 +79,18 @@ def _classification(results: Path) -> str:
                 continue
             found = _load(results / f"{name}_on_{on}.json")
             certified = found["certified"] or {}
-            auc = found["auc_interval"]
             rows.append(
                 [
                     f"{'flight' if name == 'default' else name}, {size}",
                     title,
-                    f"{found['auc']:.4f} [{auc['lo']:.4f}, {auc['hi']:.4f}]",
-                    _share(found["rejection_at_retention"]["0.99"]),
-                    _share(certified.get("retention_burst_sequences")),
-                    _share(certified.get("rejection")),
+                    figure({"value": found["auc"], **found["auc_interval"]}),
+                    share(found["rejection_at_retention"]["0.99"]),
+                    share(certified.get("retention_burst_sequences")),
+                    share(certified.get("rejection")),
                 ]
             )
     head = ["network, parameters", "alerts", "AUC", "rejection at 0.99 retention", "burst sequences kept", "rejection"]
-    return _rows(head, rows)
+    return table(head, rows)
 
 
 def _slews(results: Path) -> str:
@@ -108,11 +98,11 @@ def _slews(results: Path) -> str:
     rows = [
         ["slews without the classifier", f"{chain['slews_without']}, {chain['false_slews_without']} of them false"],
         ["slews with it", f"{chain['slews_with']}"],
-        ["false slews avoided", _share(chain["false_avoided_share"])],
-        ["bursts kept", _share(chain["bursts_kept_share"])],
-        ["outbursts of known sources kept", _share(chain["outbursts_kept_share"])],
+        ["false slews avoided", share(chain["false_avoided_share"])],
+        ["bursts kept", share(chain["bursts_kept_share"])],
+        ["outbursts of known sources kept", share(chain["outbursts_kept_share"])],
     ]
-    return _rows([f"{chain['days']:,.0f} simulated days", "value [95 %] of n"], rows)
+    return table([f"{chain['days']:,.0f} simulated days", "value [95 %] of n"], rows)
 
 
 def _engines(results: Path) -> str:
@@ -128,7 +118,7 @@ def _engines(results: Path) -> str:
         ]
         for row in _load(results / "conformance.json")
     ]
-    return _rows(["engine", "bytes compared", "different", "verdicts flipped", "median time, ratio"], rows)
+    return table(["engine", "bytes compared", "different", "verdicts flipped", "median time, ratio"], rows)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.markdown import figure, table
 from slewguard.export.features import FEATURES
 from slewguard.subimages import BadInput, read_triggers
 from slewguard.subimages.contract import TRUE, UNCLEAR, TriggerSet
@@ -224,8 +225,8 @@ def render(result: dict[str, Any]) -> str:
         [
             row["classifier"],
             f"{row['trained_on']:,}",
-            _share(row["accuracy"]),
-            _share(row["auc"]),
+            figure(row["accuracy"]),
+            figure(row["auc"]),
             f"{row['accuracy']['n']:,} in {row['splits']}, of {row['sequences']:,} sequences",
         ]
         for row in result["rows"]
@@ -233,17 +234,17 @@ def render(result: dict[str, Any]) -> str:
     by_name = {row["classifier"]: row["per_cause"] for row in result["rows"] if row["splits"] > 1}
     causes = sorted(by_name["trees"], key=lambda name: by_name["trees"][name]["value"])
     per_cause = [
-        [name, str(by_name["trees"][name]["n"]), *(_share(by_name[c][name]) for c in (*NETWORKS, "trees"))]
+        [name, str(by_name["trees"][name]["n"]), *(figure(by_name[c][name]) for c in (*NETWORKS, "trees"))]
         for name in causes
     ]
     single = [[one["feature"], f"{one['auc']:.3f}", one["higher_for"]] for one in result["single_features"]]
-    verdicts = [[one["what"], _share(one), one["verdict"]] for one in result["criteria"]]
+    verdicts = [[one["what"], figure(one), one["verdict"]] for one in result["criteria"]]
     return "\n\n".join(
         (
-            _table(["classifier", "trained on", "accuracy", "area under the curve", "tested in splits"], rows),
-            _table(["asked", "value [95 %]", "verdict"], verdicts),
-            _table(["cause", "tested", *(f"{name}: right" for name in (*NETWORKS, "trees"))], per_cause),
-            _table(["single feature", "area under the curve", "higher for"], single),
+            table(["classifier", "trained on", "accuracy", "area under the curve", "tested in splits"], rows),
+            table(["asked", "value [95 %]", "verdict"], verdicts),
+            table(["cause", "tested", *(f"{name}: right" for name in (*NETWORKS, "trees"))], per_cause),
+            table(["single feature", "area under the curve", "higher for"], single),
             f"{result['data']['alerts']:,} alerts, {result['epochs']} epochs, {result['seconds']} s with "
             f"{result['workers']} processes",
         )
@@ -294,14 +295,6 @@ def _score(task: _Task) -> tuple[str, int, NDArray[np.float64]]:
     recipe = recipe if task.epochs is None else replace(recipe, epochs=task.epochs)
     score = fit_network(recipe, triggers.select(train), triggers.select(test), seed)
     return task.name, task.split, score.astype(np.float64)
-
-
-def _share(figure: dict[str, Any]) -> str:
-    return f"{figure['value']:.4f} [{figure['lo']:.4f}, {figure['hi']:.4f}]"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
 
 if __name__ == "__main__":

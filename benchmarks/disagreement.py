@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.markdown import table
 from slewguard.benchmarks.provenance import PAGE, machine, put_table
 from slewguard.cli.engines import sample_planes
 from slewguard.export.backends import ARITHMETIC_OF, ENGINES
@@ -108,7 +109,7 @@ def render(stored: dict[str, Any]) -> str:
         names = list(found["rows"][0]["different"])
         scales = "ordinary scales" if found["ordinary_scales"] else "tie-free"
         head = ["engine", "its arithmetic", *names]
-        rows = [head, ["---"] * len(head)]
+        rows = []
         for row in found["rows"]:
             cells = []
             for name in names:
@@ -116,8 +117,8 @@ def render(stored: dict[str, Any]) -> str:
                 share = f" ({100 * scores / found['inputs']:.1f} %)" if different else ""
                 cells.append(f"{different:,}{share}")
             rows.append([f"{row['engine']} {row['version']}", row["arithmetic"], *cells])
-        text = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-        tables.append(f"*{found['model']}, {scales}*, {found['bytes']:,} bytes of {found['inputs']} inputs:\n\n{text}")
+        title = f"*{found['model']}, {scales}*, {found['bytes']:,} bytes of {found['inputs']} inputs:"
+        tables.append(f"{title}\n\n{table(head, rows)}")
     return "\n\n".join(tables)
 
 

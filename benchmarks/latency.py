@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from slewguard.benchmarks.markdown import table
 from slewguard.benchmarks.provenance import put_table
 from slewguard.cli.session_tables import HEADER, MORE, QUOTA_HEADER, quota_rows_of, rows_of
 
@@ -69,16 +70,16 @@ def render(summary: dict[str, Any]) -> str:
         f"{summary['window_s']:g} s. {summary['note']}"
     )
     tables = [
-        _markdown((*HEADER, *MORE), rows_of(summary)),
-        _markdown(("engine", "handmade int8", "handmade float32", "resnet50 float32"), ratio_rows(summary)),
-        _markdown(QUOTA_HEADER, quota_rows_of(summary)),
+        table((*HEADER, *MORE), rows_of(summary), numbers_from=2),
+        table(("engine", "handmade int8", "handmade float32", "resnet50 float32"), ratio_rows(summary), numbers_from=2),
+        table(QUOTA_HEADER, quota_rows_of(summary), numbers_from=2),
     ]
     titles = (
         "Every network in every engine:",
         "Median times over that of the flight net, each in the same engine:",
         "Under a CPU quota:",
     )
-    parts = [about] + [f"{title}\n\n{table}" for title, table in zip(titles, tables, strict=True)]
+    parts = [about] + [f"{title}\n\n{shown}" for title, shown in zip(titles, tables, strict=True)]
     return "\n\n".join(parts)
 
 
@@ -93,11 +94,6 @@ def ratio_rows(summary: dict[str, Any]) -> list[list[str]]:
         times = [median.get((*other, engine)) for other in others]
         rows.append([engine, *("-" if time is None else f"{time / flight:,.1f}" for time in times)])
     return rows
-
-
-def _markdown(header: tuple[str, ...], rows: list[list[str]]) -> str:
-    align = ["---"] * 2 + ["---:"] * (len(header) - 2)
-    return "\n".join("| " + " | ".join(row) + " |" for row in (header, align, *rows))
 
 
 if __name__ == "__main__":

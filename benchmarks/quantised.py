@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from slewguard.benchmarks.markdown import figure, table
 from slewguard.benchmarks.provenance import put_table
 from slewguard.subimages.atomic import atomic_output
 from slewguard.subimages.files import read_triggers
@@ -63,17 +64,18 @@ def verdict(difference: dict[str, Any], limit: float) -> str:
 def render(result: dict[str, Any]) -> str:
     """Markdown table of a stored result."""
     head = ["alerts", "figure", "int8", "float", "difference [95 %]", "allowed loss", "verdict"]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for one in result["sets"]:
         for name, limit in result["allowed"].items():
             difference, figures = one["differences"][name], one["figures"]
             if difference["value"] is None:
                 continue
-            interval = f"{difference['value']:+.4f} [{difference['lo']:+.4f}, {difference['hi']:+.4f}]"
             values = [f"{figures[which][name]:.4f}" for which in ("ours", "other")]
             alerts = f"{one['name']}, {one['n_true']:,} + {one['n_false']:,} of {one['sequences']:,} sequences"
-            lines.append([alerts, _NAMES[name], *values, interval, f"{limit}", one["allowance"][name]])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+            lines.append(
+                [alerts, _NAMES[name], *values, figure(difference, sign="+"), f"{limit}", one["allowance"][name]]
+            )
+    return table(head, lines)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from slewguard.benchmarks.markdown import figure, share, table
 from slewguard.benchmarks.provenance import machine, put_table
 from slewguard.subimages.atomic import atomic_output
 
@@ -60,25 +61,19 @@ def main() -> None:
 def render(stored: dict[str, Any]) -> str:
     """Markdown table of what was stored."""
 
-    def share(figure: dict[str, Any] | None) -> str:
-        if figure is None or figure["value"] is None:
-            return "-"
-        value, lo, hi = (f"{100 * figure[key]:.1f}" for key in ("value", "lo", "hi"))
-        return f"{value} % [{lo}, {hi}] of {figure['n']:,}"
-
     head = ["alerts of", "model", "AUC", "rejection at 0.99 retention", "burst sequences kept", "rejection"]
     lines = [
         [
             row["title"],
             row["model"],
-            "{value:.4f} [{lo:.4f}, {hi:.4f}]".format(**row["auc"]),
+            figure(row["auc"]),
             share(row["rejection"]),
             share(row["kept"]),
             share(row["certified_rejection"]),
         ]
         for row in stored["rows"]
     ]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
+    return table(head, lines)
 
 
 def _kept(found: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from slewguard.benchmarks.difficulty import labelled, talk_draw
+from slewguard.benchmarks.markdown import table
 from slewguard.subimages.atomic import atomic_output
 from slewguard.subimages.contract import TRUE
 from slewguard.train.calibrate import data_hash
@@ -82,12 +83,12 @@ def run(path: Path, draws: int, epochs: tuple[int, ...], seed: int) -> dict[str,
 
 def render(result: dict[str, Any]) -> str:
     """Markdown table of a result: means over the draws."""
-    lines = [["classifier", "epochs", "AUC", "rejection at 0.95", "rejection at 0.99", "draws"], ["---"] * 6]
+    lines = []
     for name, number in sorted({(row["classifier"], row["epochs"]) for row in result["rows"]}):
         rows = [row for row in result["rows"] if (row["classifier"], row["epochs"]) == (name, number)]
         means = (np.mean([row[key] for row in rows]) for key in ("auc", "rejection_0.95", "rejection_0.99"))
         lines.append([name, str(number), *(f"{mean:.4f}" for mean in means), str(len(rows))])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return table(["classifier", "epochs", "AUC", "rejection at 0.95", "rejection at 0.99", "draws"], lines)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from slewguard.benchmarks.markdown import figure, table
+
 TITLES = {
     "rule": "rule",
     "logistic": "logistic regression",
@@ -51,9 +53,9 @@ def write_plot(result: dict[str, Any], path: Path) -> None:
 
     from slewguard.subimages.atomic import atomic_output
 
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(result["studies"]), squeeze=False)[0]
+    picture = Figure(figsize=(11, 4), layout="constrained")
+    FigureCanvasAgg(picture)
+    panels = picture.subplots(1, len(result["studies"]), squeeze=False)[0]
     for axes, study in zip(panels, result["studies"].values(), strict=True):
         for row in study["rows"]:
             found = row["rejection_at_retention"]["0.99"]
@@ -66,20 +68,20 @@ def write_plot(result: dict[str, Any], path: Path) -> None:
         axes.set(xscale="log", xlabel="parameters", ylabel="rejection at 0.99 retention", title=study["what"])
         axes.margins(x=0.2)
     with atomic_output(path) as beside:
-        figure.savefig(beside, dpi=110, format="png", metadata={"Software": None})
+        picture.savefig(beside, dpi=110, format="png", metadata={"Software": None})
 
 
 def _figures(rows: list[dict[str, Any]]) -> str:
     head = ["classifier", "splits", "accuracy", "AUC", "rejection at 0.95", "rejection at 0.99", "tested"]
-    return _table(
+    return table(
         head,
         [
             [
                 TITLES[row["classifier"]],
                 str(row["splits"]),
-                _share(row["accuracy"]),
-                _share(row["auc"]),
-                *(_share(row["rejection_at_retention"][at]) for at in ("0.95", "0.99")),
+                figure(row["accuracy"]),
+                figure(row["auc"]),
+                *(figure(row["rejection_at_retention"][at]) for at in ("0.95", "0.99")),
                 f"{row['accuracy']['n']:,} of {row['sequences']:,} sequences",
             ]
             for row in rows
@@ -88,7 +90,7 @@ def _figures(rows: list[dict[str, Any]]) -> str:
 
 
 def _costs(rows: list[dict[str, Any]]) -> str:
-    return _table(
+    return table(
         ["classifier", "parameters", "MACs", "bytes", "training, s of one core", "epochs"],
         [
             [
@@ -113,7 +115,7 @@ def _epochs(row: dict[str, Any]) -> str:
 
 def _differences(found: list[dict[str, Any]]) -> str:
     names = ("accuracy", "auc", "rejection_at_0.95", "rejection_at_0.99")
-    return _table(
+    return table(
         ["ours", "other", "accuracy", "AUC", "rejection at 0.95", "rejection at 0.99"],
         [[TITLES[one["ours"]], TITLES[one["other"]], *(_difference(one[name]) for name in names)] for one in found],
     )
@@ -124,7 +126,7 @@ def _strata(rows: list[dict[str, Any]]) -> str:
     sizes = [
         f"{STRATA[key]} ({rows[0]['strata'][key]['n_true']} + {rows[0]['strata'][key]['n_false']})" for key in known
     ]
-    return _table(
+    return table(
         ["classifier", *sizes],
         [[TITLES[row["classifier"]], *(_stratum(row["strata"][key]) for key in known)] for row in rows],
     )
@@ -137,18 +139,6 @@ def _stratum(found: dict[str, Any] | None) -> str:
     return " / ".join("-" if part is None or part["value"] is None else f"{part['value']:.3f}" for part in parts)
 
 
-def _share(figure: dict[str, Any]) -> str:
-    if figure["value"] is None:
-        return "-"
-    return f"{figure['value']:.4f} [{figure['lo']:.4f}, {figure['hi']:.4f}]"
-
-
-def _difference(figure: dict[str, Any]) -> str:
-    if figure["value"] is None:
-        return "-"
-    text = f"{figure['value']:+.4f} [{figure['lo']:+.4f}, {figure['hi']:+.4f}]"
-    return text if figure["better"] is None else f"**{text}**"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
+def _difference(found: dict[str, Any]) -> str:
+    text = figure(found, sign="+")
+    return text if found["better"] is None else f"**{text}**"
