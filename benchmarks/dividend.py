@@ -9,12 +9,14 @@ the configuration); the sets are kept in FOLDER and a killed run goes on. Peaks 
 leaves out, are counted by the tail of a Gaussian over the independent places of all maps of a day, and confirmed as
 often as false alerts in the set are below today's threshold (upper end of the interval).
 
-Prints and stores ``benchmarks/results/dividend.json`` and the curve as ``docs/dividend.png``.
+Stores ``benchmarks/results/dividend.json``, the curve as ``docs/dividend.png`` and the table of ``docs/chain.md``
+(``--table`` renders what is stored).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slewguard.benchmarks.chain_sets import simulated, store
+from slewguard.benchmarks.chain_sets import RESULTS, simulated, store
+from slewguard.benchmarks.markdown import figure, share, table
+from slewguard.benchmarks.provenance import put_table
 from slewguard.cli.engines import open_classifier
 from slewguard.export.package import open_model
 from slewguard.sim.chain import Kinds, Share, first_of
@@ -36,6 +40,7 @@ DAYS, SEED, ENRICH = 200.0, 53, 5.0
 ALERT_THRESHOLDS = (6.5, 6.0, 5.5)
 STEP = 0.25
 PLOT = Path(__file__).parent.parent / "docs" / "dividend.png"
+PAGE = PLOT.parent / "chain.md"
 PLACES = 199**2 / 7.0
 """Independent places of a sky map: pixels over the area of the point spread, FWHM 3 px (docs/imaging.md)."""
 _DAY_S = 86400.0
@@ -162,10 +167,37 @@ def plot(result: dict[str, Any], place: Path) -> None:
     pyplot.close(figure)
 
 
+def render(result: dict[str, Any]) -> str:
+    """Markdown table of a stored result."""
+    today, best = result["today"], result["lowest_at_equal_false_slews"]
+    rows = [
+        ["today", "-", figure(today["false_slews_per_year"], 0), "-", figure(today["bursts_per_year"], 1), "-", "-"]
+    ]
+    for row in result["rows"]:
+        rows.append(
+            [
+                f"{row['slew_threshold']:.2f}",
+                share(row["false_confirmed_below"]),
+                figure(row["false_slews_per_year"], 0),
+                f"{row['noise_slews_per_year_at_most']:,.1f}",
+                *(figure(row[f"bursts_{name}per_year"], 1) for name in ("", "gained_", "lost_")),
+            ]
+        )
+    head = ["slew threshold, sigma", "false alerts below today's that are confirmed", "false slews a year"]
+    head += ["of noise, at most", "bursts that slew, a year", "gained", "lost"]
+    told = "nowhere are there as few false slews as today"
+    if best is not None:
+        told = f"as few false slews as today down to {best['slew_threshold']:g} sigma"
+    days, enrich = result["days"], result["enrich"]
+    about = f"{days:g} days, bursts {enrich:g} times as frequent and counted down; today's threshold is"
+    return f"{about} {today['slew_threshold']:g} sigma; {told}.\n\n{table(head, rows)}"
+
+
 def main() -> None:
-    """Simulate, count, print, draw and store."""
+    """Measure, draw, store, render."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the simulated sets are kept")
+    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="where the simulated sets are kept")
+    parser.add_argument("--table", action="store_true", help="only render what is stored")
     parser.add_argument("--model", default="default")
     parser.add_argument("--days", type=float, default=DAYS)
     parser.add_argument("--seed", type=int, default=SEED)
@@ -173,16 +205,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--plot", type=Path, default=PLOT)
     given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    result = measure(given.folder, given.model, given.days, given.seed, given.workers, given.enrich)
-    print(f"today: {result['today']}")
-    for row in result["rows"]:
-        figures = {name: row[name]["value"] for name in row if isinstance(row[name], dict)}
-        print(f"{row['slew_threshold']:.2f} ", "  ".join(f"{name} {value}" for name, value in figures.items()))
-    best = result["lowest_at_equal_false_slews"]
-    print("nowhere as few false slews as today" if best is None else f"down to {best['slew_threshold']:g} sigma")
-    plot(result, given.plot)
-    store("dividend.json", result)
+    if not given.table:
+        if given.folder is None:
+            parser.error("a folder for the simulated sets is needed")
+        given.folder.mkdir(parents=True, exist_ok=True)
+        result = measure(given.folder, given.model, given.days, given.seed, given.workers, given.enrich)
+        plot(result, given.plot)
+        store("dividend.json", result)
+    shown = render(json.loads((RESULTS / "dividend.json").read_text(encoding="utf-8")))
+    put_table(PAGE, "dividend", shown)
+    print(shown)
 
 
 if __name__ == "__main__":

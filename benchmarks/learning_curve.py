@@ -8,7 +8,8 @@ on the test alerts. *0 labels* is the run itself; *control* goes through the sam
 simulated set instead, so that what more training alone does is seen apart. The test alerts of all splits are pooled,
 the scores on the common scale of log-odds; differences to 0 labels are paired by bootstrap over sequences.
 
-Stores ``benchmarks/results/learning_curve.json`` and ``docs/learning_curve.png``. Each fine-tuned network is a cell of
+Stores ``benchmarks/results/learning_curve.json``, ``docs/learning_curve.png`` and the table of ``docs/training.md``
+(``--table`` renders what is stored). Each fine-tuned network is a cell of
 its own under ``--cells``: an interrupted run goes on where it stopped.
 """
 
@@ -26,8 +27,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.markdown import figure, table
 from slewguard.benchmarks.paired import compare
-from slewguard.benchmarks.provenance import machine
+from slewguard.benchmarks.provenance import machine, put_table
 from slewguard.export.execute import run as execute
 from slewguard.export.model import IntegerModel, load_model
 from slewguard.export.package import open_model
@@ -42,6 +44,7 @@ from slewguard.train.runs import labelled
 
 RESULTS = Path(__file__).parent / "results" / "learning_curve.json"
 PLOT = Path(__file__).parent.parent / "docs" / "learning_curve.png"
+PAGE = PLOT.parent / "training.md"
 LABELS = (50, 150, 450)
 TRAIN, TEST, SPLITS = 450, 113, 10
 CONTROL = "control"
@@ -179,12 +182,34 @@ def draw(result: dict[str, Any], place: Path) -> None:
         figure.savefig(beside, dpi=110, format="png", metadata={"Software": None})
 
 
+def render(result: dict[str, Any]) -> str:
+    """Markdown table of a stored result."""
+    names = {
+        "auc": "AUC",
+        "accuracy": "accuracy",
+        "rejection_at_0.95": "rejection at 0.95",
+        "rejection_at_0.99": "at 0.99",
+    }
+    rows = []
+    for row in result["rows"]:
+        cells = [figure(row[key]) for key in names]
+        less = [figure(row["minus_reference"][key], sign="+") for key in ("auc", "rejection_at_0.99")]
+        rows.append([str(row["labels"]), *cells, *(less if row["labels"] else ["", ""])])
+    head = ["labels", *names.values(), "AUC less that of 0", "rejection at 0.99 less that of 0"]
+    about = (
+        f"{result['n_true']:,} true and {result['n_false']:,} false alerts tested in {result['splits']} splits, of "
+        f"{result['sequences']:,} sequences; fitted beside {result['simulated_alerts']:,} simulated alerts."
+    )
+    return f"{about}\n\n{table(head, rows)}"
+
+
 def main() -> None:
-    """Fine-tune, judge, print, store and draw."""
+    """Measure, store, render."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="run folder that has seen none of the labels, or default")
-    parser.add_argument("labels", type=Path, help="labelled alerts of another simulator")
-    parser.add_argument("--with", dest="simulated", type=Path, required=True, help="alerts that the run was trained on")
+    parser.add_argument("run", type=Path, nargs="?", help="run folder that has seen none of the labels, or default")
+    parser.add_argument("labels", type=Path, nargs="?", help="labelled alerts of another simulator")
+    parser.add_argument("--with", dest="simulated", type=Path, help="simulated alerts, as those of the run's training")
+    parser.add_argument("--table", action="store_true", help="only render what is stored")
     parser.add_argument("--alerts", type=int, default=6000, help="of these, to fit beside the labels")
     parser.add_argument("--epochs", type=int, help="in floating point, instead of the recipe's")
     parser.add_argument("--splits", type=int, default=SPLITS)
@@ -193,18 +218,23 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=RESULTS)
     parser.add_argument("--plot", type=Path, default=PLOT)
     given = parser.parse_args()
+    if not given.table:
+        if None in (given.run, given.labels, given.simulated):
+            parser.error("a run, labels and --with are needed")
+        measure(given)
+    shown = render(json.loads(given.json.read_text(encoding="utf-8")))
+    if given.json == RESULTS:
+        put_table(PAGE, "labels", shown)
+    print(shown)
+
+
+def measure(given: argparse.Namespace) -> None:
+    """Fine-tune, judge, store and draw."""
     use_one_thread()
     curve = Curve(given)
     sizes: list[int | str] = [0, *LABELS, CONTROL]
     found = compare({str(n): [curve.pool(n)] for n in sizes}, "0")
     rows = [{"labels": n, **found[str(n)]} for n in sizes]
-    for row in rows:
-        told = [f"{row['labels']!s:>8} labels"]
-        for key in ("accuracy", "auc", "rejection_at_0.95", "rejection_at_0.99"):
-            for kind, figure in (("", row[key]), ("less 0 ", row["minus_reference"][key])):
-                if figure["value"] is not None and (row["labels"] or not kind):
-                    told.append(f"{kind}{key} {figure['value']:.4f} [{figure['lo']:.4f}, {figure['hi']:.4f}]")
-        print("  ".join(told), flush=True)
     pool = curve.pool(0)
     n_true = int(pool.label.sum())
     counts = {"n_true": n_true, "n_false": len(pool.label) - n_true, "sequences": pool.sequences}

@@ -8,8 +8,9 @@ QEMU's LEON3 on the fast C style of the very network, for weights of 6 bits and 
 ones, which are judged as Brevitas rounds them; their instructions are those of the same shape at 6 bits, a lower bound,
 and marked as estimated. ``6 in lane`` keeps every channel's sums within 16 bits inside the training loop.
 
-Stores ``benchmarks/results/size_curve.json`` and ``docs/size_curve.png``. Each network is a cell of its own under
-``--cells``: an interrupted run goes on where it stopped.
+Stores ``benchmarks/results/size_curve.json``, ``docs/size_curve.png`` and the tables of ``docs/training.md``
+(``--table`` renders what is stored). Each network is a cell of its own under ``--cells``: an interrupted run goes on
+where it stopped.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.markdown import figure, table
 from slewguard.benchmarks.paired import compare
-from slewguard.benchmarks.provenance import machine
+from slewguard.benchmarks.provenance import machine, put_table
 from slewguard.benchmarks.size_plot import draw
 from slewguard.export.flight import FLIGHT, LayerShape
 from slewguard.export.model import IntegerModel
@@ -42,6 +44,7 @@ from slewguard.train.widths import fit_widths
 
 RESULTS = Path(__file__).parent / "results" / "size_curve.json"
 PLOT = Path(__file__).parent.parent / "docs" / "size_curve.png"
+PAGE = PLOT.parent / "training.md"
 WIDTHS = ((2, 2, 3, 3), (4, 6, 8, 10), (6, 10, 16, 20), (8, 16, 24, 32), (12, 24, 40, 56), (20, 48, 72, 104))
 """Channels after the first, second, third and last separable convolution."""
 PER_SEQUENCE = 4
@@ -195,27 +198,37 @@ def rows(study: Study, seeds: int) -> Iterator[dict[str, Any]]:
             }
 
 
+def render(result: dict[str, Any]) -> str:
+    """Markdown tables of a stored result: one a set of alerts, a row a shape, a column a width of the weights."""
+    kinds = ["float", *(width.name for width in WEIGHTS)]
+    found = {row["network"]: row for row in result["rows"]}
+    names = list(dict.fromkeys(row["shape"] for row in result["rows"]))
+    parts = []
+    for on in [name for name in result["rows"][0]["figures"] if name.endswith(", bursts")]:
+        rows = []
+        for shape in names:
+            own = found[f"{shape}, 6 bits"]
+            cells = [figure(found[f"{shape}, {kind}"]["figures"][on]["rejection_at_0.99"], 3) for kind in kinds]
+            cost = [f"{own[key]:,.0f}" if key in own else "-" for key in ("parameters", "macs", "instructions")]
+            rows.append([shape, *cost, *cells])
+        n = found[REFERENCE]["figures"][on]["auc"]["n"]
+        head = ["channels", "parameters", "MACs", "LEON3 instructions, 6 bits", *kinds]
+        title = f"*{on.removesuffix(', bursts')}*: rejection at 0.99 retention of bursts, {n:,} alerts, mean of "
+        parts.append(f"{title}{result['seeds']} trainings.\n\n{table(head, rows, numbers_from=1)}")
+    return "\n\n".join(parts)
+
+
 def _cost(study: Study, shape: str, seeds: int, width: Width) -> dict[str, Any]:
     """Means over the seeds."""
     cells = [json.loads(study.cell(shape, seed, width).read_text(encoding="utf-8")) for seed in range(seeds)]
     return {key: float(np.mean([cell[key] for cell in cells])) for key in cells[0] if key != "seconds"}
 
 
-def _print(row: dict[str, Any]) -> None:
-    told = [
-        f"{row['network']:32} {row['parameters']:7,.0f} parameters {row.get('instructions', 0):11,.0f} instructions"
-    ]
-    for on, found in row["figures"].items():
-        figure = found["rejection_at_0.99"]
-        if figure["value"] is not None:
-            told.append(f"{on} {figure['value']:.3f} [{figure['lo']:.3f}, {figure['hi']:.3f}]")
-    print("  ".join(told), flush=True)
-
-
 def main() -> None:
-    """Train, judge, count, print, store and draw."""
+    """Measure, store, render."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("training", type=Path)
+    parser.add_argument("training", type=Path, nargs="?", help="not needed with --table")
+    parser.add_argument("--table", action="store_true", help="only render what is stored")
     parser.add_argument("--judge", action="append", default=[], metavar="NAME=FILE", help="further set to judge on")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--alerts", type=int, default=8000, help="to train on")
@@ -225,14 +238,24 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=RESULTS)
     parser.add_argument("--plot", type=Path, default=PLOT)
     given = parser.parse_args()
+    if not given.table:
+        if given.training is None:
+            parser.error("alerts to train on are needed")
+        measure(given)
+    tables = render(json.loads(given.json.read_text(encoding="utf-8")))
+    if given.json == RESULTS:
+        put_table(PAGE, "size", tables)
+    print(tables)
+
+
+def measure(given: argparse.Namespace) -> None:
+    """Train, judge, count, store and draw."""
     use_one_thread()
     study = Study(given)
     for seed in range(given.seeds):
         for shape in shapes():
             study.train(shape, seed)
     found = list(rows(study, given.seeds))
-    for row in found:
-        _print(row)
     result = {
         "machine": machine(),
         "data_sha256": study.data,
