@@ -29,6 +29,7 @@ from slewguard.train.calibrate import Levels, calibrate, data_hash
 from slewguard.train.checkpoint import Checkpoint
 from slewguard.train.data import joined, with_more_marks
 from slewguard.train.fit_baseline import train_baseline
+from slewguard.train.grid import QuantNet
 from slewguard.train.loop import (
     Phase,
     Progress,
@@ -42,7 +43,7 @@ from slewguard.train.loop import (
 )
 from slewguard.train.metrics import check_seed, evaluate
 from slewguard.train.nets import FlightNet
-from slewguard.train.quantise import QuantNet, quantise, rescale_score, to_integer_model
+from slewguard.train.quantise import quantise, rescale_score, to_integer_model
 from slewguard.train.recipes import BASELINES, Recipe, recipe_named
 from slewguard.train.runs import FILES, MARKER, about, labelled, marker, plot_history, provenance, split, write_json
 from slewguard.train.sources import FlightSource

@@ -15,9 +15,10 @@ from slewguard.export.model import IntegerModel
 from slewguard.export.planes import PlaneRule
 from slewguard.subimages.contract import TriggerSet
 from slewguard.train.fit import flight_source
+from slewguard.train.grid import WEIGHT_BITS
 from slewguard.train.loop import Trainer, float_phase, predict, qat_phase
 from slewguard.train.nets import FlightNet
-from slewguard.train.quantise import WEIGHT_BITS, quantise, rescale_score, to_integer_model
+from slewguard.train.quantise import quantise, rescale_score, to_integer_model
 from slewguard.train.recipes import Recipe
 from slewguard.train.sources import FlightSource
 
