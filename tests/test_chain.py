@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import chi2, norm
 
 from slewguard.benchmarks.dividend import PLACES, noise_per_day, slewing
+from slewguard.benchmarks.retention import vetoed_alone
 from slewguard.cli.chain import onboard_budget
 from slewguard.export.package import open_model
 from slewguard.sim.chain import Share, run_chain
@@ -222,6 +223,17 @@ def test_onboard_budget_is_of_the_stored_counts():
         # No processor of this kind does more than one instruction a cycle, or takes more than some.
         assert quick["judge_instructions"] / 1e8 <= low <= high < 10 * quick["judge_instructions"] / 1e8
         assert slow["share_of_image"] == pytest.approx([2 * share for share in quick["share_of_image"]])
+
+
+def test_looks_that_stand_alone_are_judged_without_the_looks_before_them():
+    class VetoesTheThird:
+        def judge(self, looks: TriggerSet) -> Judgement:
+            assert len(set(looks.sequence.tolist())) == len(ROWS)
+            verdict = np.where(looks.columns["peak_snr"] == 12.0, V, A).astype(np.uint8)
+            return Judgement(np.zeros(len(ROWS), np.int8), verdict, np.zeros(len(ROWS), np.uint8))
+
+    found = vetoed_alone(triggers(), VetoesTheThird())
+    assert found == {"burst_sequences_share": asdict(Share.of(1, 2)), "burst_looks_share": asdict(Share.of(1, 4))}
 
 
 def test_dividend_grants_confirmed_alerts_alone_below_todays_threshold():
