@@ -47,26 +47,26 @@ def render(result: dict[str, Any]) -> str:
 
 
 def write_plot(result: dict[str, Any], path: Path) -> None:
-    """Draw rejection at 0.99 retention against parameters, with intervals, for each study."""
+    """Draw rejection at 0.99 retention of every classifier, with its interval and parameters, for each study."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from slewguard.subimages.atomic import atomic_output
 
-    picture = Figure(figsize=(11, 4), layout="constrained")
+    picture = Figure(figsize=(11, 3.2), layout="constrained")
     FigureCanvasAgg(picture)
     panels = picture.subplots(1, len(result["studies"]), squeeze=False)[0]
     for axes, study in zip(panels, result["studies"].values(), strict=True):
-        for row in study["rows"]:
+        rows = [row for row in study["rows"] if row["rejection_at_retention"]["0.99"]["value"] is not None][::-1]
+        for place, row in enumerate(rows):
             found = row["rejection_at_retention"]["0.99"]
-            if found["value"] is None:
-                continue
             spread = [[found["value"] - found["lo"]], [found["hi"] - found["value"]]]
-            axes.errorbar(row["parameters"], found["value"], spread, fmt="o", capsize=3)
-            title = TITLES[row["classifier"]]
-            axes.annotate(title, (row["parameters"], found["value"]), (5, 4), textcoords="offset points", fontsize=8)
-        axes.set(xscale="log", xlabel="parameters", ylabel="rejection at 0.99 retention", title=study["what"])
-        axes.margins(x=0.2)
+            colour = "#c0392b" if row["classifier"].startswith("flight") else "#34495e"
+            axes.errorbar(found["value"], place, xerr=spread, fmt="o", capsize=3, color=colour)
+        axes.set_yticks(range(len(rows)), [f"{TITLES[row['classifier']]}, {row['parameters']:,}" for row in rows])
+        axes.set_xlabel("rejection at 0.99 retention, 95 %")
+        axes.set_title(study["what"], fontsize=9, loc="right")
+        axes.grid(axis="x", alpha=0.3)
     with atomic_output(path) as beside:
         picture.savefig(beside, dpi=110, format="png", metadata={"Software": None})
 

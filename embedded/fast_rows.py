@@ -158,8 +158,9 @@ def _block(
             if i == stage.channels[n].ends[chunk[n]]:
                 lines += _split(stage.channels[n], n, chunk[n])
                 chunk[n] += 1
-        lines.append(f"const uint32_t x{i} = {expression};")
-        lines += products(f"x{i}", [int(weights[n, column]) for n in numbers], accumulators)
+        own = [int(weights[n, column]) for n in numbers]
+        if any(own):
+            lines += [f"const uint32_t x{i} = {expression};", *products(f"x{i}", own, accumulators)]
     for n in numbers:
         lines += _store(stage.channels[n], n, f"{target}[{n * stage.half}]", names)
     return lines
@@ -212,7 +213,11 @@ def pointwise(stage: Stage, zeros: int, block: int) -> list[str]:
         taps = [(f"from[{i * half}]", i) for i in range(inner)]
         text = _block(stage, numbers, taps, starts, "into", zeros)
         body += ["{", *indent(text), "}"] if len(blocks) > 1 else text
-    body = ["const uint32_t *const from = input0 + x;", "uint32_t *const into = output + x;", *body]
+    if stage.halved.weights.any():
+        body.insert(0, "const uint32_t *const from = input0 + x;")
+    else:
+        lines.append("(void)input0; /* every weight is 0 */")
+    body.insert(0, "uint32_t *const into = output + x;")
     return [*lines, f"for (int32_t x = 0; x < {half}; x++) {{", *indent(body), "}"]
 
 

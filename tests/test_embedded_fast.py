@@ -64,6 +64,20 @@ def test_other_shapes_equal_numpy():
     assert_equal(random_model(3, SMALL), PLANES)
 
 
+@pytest.mark.parametrize("dead", ["column of the first", "column of a pointwise layer", "all of a pointwise layer"])
+def test_weights_that_are_all_zero_leave_no_unused_name(dead):
+    """Compilers are told to take no warning; a network of few bits and channels has such columns."""
+    model = random_model(2)
+    number = 0 if dead == "column of the first" else 2
+    weights = model.layers[number].weights.copy()
+    weights[:, 0, 0, 0] = 0
+    if dead.startswith("all"):
+        weights[:] = 0
+    layers = list(model.layers)
+    layers[number] = replace(layers[number], weights=weights)
+    assert_equal(replace(model, layers=tuple(layers)), PLANES[:8])
+
+
 def heavy(model, shift):
     """The model with weights as large as they may be and other shifts, so that sums are in many chunks."""
     layers = []
