@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slewguard.benchmarks.provenance import machine, put_table
+from slewguard.benchmarks.study_hardest import KINDS, hardest
 from slewguard.benchmarks.study_tables import render, write_plot
 from slewguard.subimages.atomic import atomic_output
 from slewguard.subimages.contract import FALSE, TRUE, UNCLEAR, TriggerSet
@@ -229,9 +230,11 @@ def _one_study(
         for name in cells[task.file]["scores"]:
             tested.setdefault(name, []).append((task, name))
     pools, draws, rows = {}, {}, []
+    by_split: dict[str, list[tuple[NDArray[np.intp], Scored]]] = {}
     for name, where in tested.items():
         index = np.concatenate([task.test for task, _ in where])
         splits = [_scored(triggers, task.test, cells[task.file]["scores"][name]) for task, _ in where]
+        by_split[name] = list(zip((task.test for task, _ in where), splits, strict=True))
         pools[name] = Pool(splits)
         draws[name] = pools[name].draws(seed)
         first = where[0][0]
@@ -249,6 +252,7 @@ def _one_study(
         )
     ends = {name: len(where) for name, where in tested.items()}
     return {
+        "hardest": hardest(triggers, by_split) if set(KINDS) <= set(by_split) else None,
         "what": STUDIES[tasks[0].study],
         "rows": rows,
         "differences": [

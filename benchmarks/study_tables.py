@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from slewguard.benchmarks import study_hardest
 from slewguard.benchmarks.markdown import figure, table
 
 TITLES = {
@@ -43,6 +44,8 @@ def render(result: dict[str, Any]) -> str:
             "two at the cut that keeps 0.99 of all true alerts:",
             _strata(study["rows"]),
         ]
+        if study.get("hardest"):
+            parts.append(study_hardest.render(study["hardest"], TITLES))
     return "\n\n".join(parts)
 
 

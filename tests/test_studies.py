@@ -9,6 +9,7 @@ from scipy.stats import beta
 from synthetic_alerts import synthetic_alerts
 
 from slewguard.benchmarks import certificate, studies
+from slewguard.benchmarks.study_hardest import KINDS, hardest, wrong_side
 from slewguard.benchmarks.study_tables import render, write_plot
 from slewguard.export.execute import run
 from slewguard.export.flight import random_model
@@ -17,8 +18,9 @@ from slewguard.subimages import COLUMNS, TriggerSet
 from slewguard.subimages.hdf5 import write_triggers_hdf5
 from slewguard.train.calibrate import calibrate
 from slewguard.train.cells import count_macs, fit_cell
-from slewguard.train.metrics import evaluate
+from slewguard.train.metrics import auc, evaluate
 from slewguard.train.nets import HandmadeNet
+from slewguard.train.pooled import Scored
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +129,32 @@ def test_population_of_a_model_is_what_its_thresholds_are_set_on():
     scores = certificate.population(model.with_verdict(rule, stated), triggers)
     assert len(scores) == stated["veto"]["n"]
     assert not stated["veto"]["certified"] or np.sort(scores)[stated["veto"]["rank"] - 1] == rule.t_veto
+
+
+def test_the_mean_share_on_the_wrong_side_is_what_the_area_lacks():
+    rng = np.random.default_rng(0)
+    label = rng.random(60) < 0.4
+    score = rng.integers(-3, 4, 60) + 2.0 * label  # with ties
+    found = wrong_side(score, label)
+    for kind in (label, ~label):
+        assert found[kind].mean() == pytest.approx(1 - auc(score, label))
+
+
+def test_alerts_that_all_kinds_take_for_the_other_class_are_found(alerts):
+    rng = np.random.default_rng(1)
+    label = alerts.label == 1
+    turned, half = np.flatnonzero(~label)[:3], np.arange(0, 400, 2)
+    tested = {}
+    for name in KINDS:
+        score = np.where(label, 3.0, -3.0) + rng.normal(size=400)
+        score[turned] = 3.0
+        if name == "trees":
+            score[np.flatnonzero(label)[0]] = -3.0  # one kind alone errs
+        parts = [half, np.setdiff1d(np.arange(400), half)]
+        one = [(i, Scored(score[i], label[i], alerts.sequence[i], alerts.cause[i])) for i in parts]
+        tested[name] = one
+    found = hardest(alerts, tested)
+    assert found["alerts"] == turned.tolist()
+    assert found["true"] == 0
+    assert found["causes"] == {"column": 3}
+    assert all(area["without"] > area["auc"] for area in found["areas"].values())
