@@ -159,8 +159,7 @@ def plot(result: dict[str, Any], place: Path) -> None:
     noise = [row["false_slews_per_year"]["value"] + row["noise_slews_per_year_at_most"] for row in rows]
     lower.plot(at, noise, "v", color="#888", label="with noise peaks, at most")
     lower.legend(fontsize="small")
-    top = 3.0 * max(today["false_slews_per_year"]["value"], 1.0)
-    lower.set_ylim(0.0, max(top, 1.1 * max(row["false_slews_per_year"]["hi"] for row in rows)))
+    lower.set_ylim(0.0, 1.1 * max(today["false_slews_per_year"]["hi"], *noise))
     lower.set_xlabel("slew threshold, sigma")
     lower.invert_xaxis()
     figure.savefig(place, dpi=120, metadata={"Software": None})
