@@ -3,13 +3,39 @@
 import json
 from pathlib import Path
 
-from slewguard.benchmarks import conformance2000, disagreement, install_size
+import pytest
+
+from slewguard.benchmarks import (
+    certificate,
+    conformance2000,
+    disagreement,
+    dividend,
+    install_size,
+    latency,
+    learning_curve,
+    quantised,
+    shift,
+    size_curve,
+    study_tables,
+)
 from slewguard.benchmarks.default_model import RESULTS, render
 from slewguard.export.backends import ENGINES
 from slewguard.export.package import open_model
 
 README = Path(__file__).parent.parent / "README.md"
-ARITHMETIC = Path(__file__).parent.parent / "docs" / "arithmetic.md"
+DOCS = README.parent / "docs"
+ARITHMETIC = DOCS / "arithmetic.md"
+PAGES = (
+    ("training.md", "shift", shift),
+    ("training.md", "size", size_curve),
+    ("training.md", "labels", learning_curve),
+    ("studies.md", "studies", study_tables),
+    ("studies.md", "certificate", certificate),
+    ("studies.md", "quantised", quantised),
+    ("chain.md", "dividend", dividend),
+    ("bench.md", "latency", latency),
+)
+FILES = {"size": "size_curve", "labels": "learning_curve"}
 
 
 def test_readme_holds_the_stored_results():
@@ -17,10 +43,19 @@ def test_readme_holds_the_stored_results():
     assert shown.strip() == render(RESULTS)
 
 
+@pytest.mark.parametrize(("page", "marker", "benchmark"), PAGES, ids=[marker for _, marker, _ in PAGES])
+def test_page_holds_the_stored_results(page, marker, benchmark):
+    stored = json.loads((RESULTS / f"{FILES.get(marker, marker)}.json").read_text())
+    assert (DOCS / page).read_text().split(f"<!-- {marker} -->")[1].strip() == benchmark.render(stored)
+
+
 def test_results_are_of_the_shipped_model():
     model = open_model("default")
     for name in ("default_on_simulated", "default_on_alerts563"):
         assert json.loads((RESULTS / f"{name}.json").read_text())["model"]["sha256"] == model.sha256
+    for name in ("dividend", "latency"):
+        assert json.loads((RESULTS / f"{name}.json").read_text())["model_sha256"] == model.sha256
+    assert json.loads((RESULTS / "learning_curve.json").read_text())["start"] == {"model_sha256": model.sha256}
     for row in json.loads((RESULTS / "conformance.json").read_text()):
         assert row["ran"]
         assert row["bytes_different"] == row["verdict_flips"] == 0
