@@ -48,7 +48,7 @@ def tell(epoch: Progress) -> None:
     *("--with", "beside"),
     metavar="ALERTS",
     type=click.Path(path_type=Path),
-    help="Simulated alerts that are fitted beside TRIGGERS, best those that RUN was trained on. With --from only.",
+    help="Simulated alerts fitted beside TRIGGERS, as varied as those that RUN was trained on. With --from only.",
 )
 @click.option(
     "--calibrate",
