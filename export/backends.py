@@ -8,6 +8,7 @@ built, not when its package can be imported: tflite-runtime 2.14 imports under n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -224,6 +225,31 @@ ARITHMETIC_OF: Mapping[str, str] = {
 a tie-free model it makes no difference. tflite-runtime's default delegate leaves int8 to the optimised kernels."""
 
 
+@lru_cache(maxsize=1)
+def saturates_pairs() -> bool:
+    """Whether onnxruntime saturates the sum of two products at 16 bits on this processor.
+
+    Its kernels for AVX2 without VNNI do (``vpmaddubsw``). A tie-free model cannot reach that; one from outside with
+    weights of 8 bits can, and its bytes are then those of no arithmetic that has a name.
+    """
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    largest = numpy_helper.from_array(np.full((2, 1), 127, np.int8), "b")
+    ends = [
+        helper.make_tensor_value_info("a", TensorProto.UINT8, [1, 2]),
+        helper.make_tensor_value_info("y", TensorProto.INT32, [1, 1]),
+    ]
+    node = helper.make_node("MatMulInteger", ["a", "b"], ["y"])
+    graph = helper.make_graph([node], "pair", ends[:1], ends[1:], [largest])
+    model = helper.make_model(graph, opset_imports=[onnx.OperatorSetIdProto(domain="", version=onnx_file.OPSET)])
+    model.ir_version = onnx_file.IR_VERSION
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (product,) = session.run(None, {"a": np.full((1, 2), 255, np.uint8)})
+    return bool(product[0, 0] != 2 * 255 * 127)
+
+
 def open_backends(
     model: IntegerModel, names: Iterable[str] | None = None, extra: Mapping[str, Factory] | None = None
 ) -> list[tuple[str, Backend | str]]:
@@ -256,6 +282,9 @@ def open_backends(
         own = ARITHMETIC_OF.get(name, model.arithmetic if name == "numpy" else TIE_FREE)
         if model.arithmetic not in (TIE_FREE, own):
             opened.append((name, f"does not compute in the arithmetic {model.arithmetic!r} of the model"))
+            continue
+        if name == "ort" and model.arithmetic != TIE_FREE and saturates_pairs():
+            opened.append((name, f"does not compute in {own!r} on this processor: it saturates sums of two products"))
             continue
         try:
             opened.append((name, factories[name](model)))

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from slewguard.export.backends import ARITHMETIC_OF, ENGINES, open_backends
+from slewguard.export import backends
+from slewguard.export.backends import ARITHMETIC_OF, ENGINES, open_backends, saturates_pairs
 from slewguard.export.conformance import adversarial_planes, conformance
 from slewguard.export.execute import largest, run_layers
 from slewguard.export.flight import FLIGHT, HANDMADE, LayerShape, random_model
@@ -45,11 +46,26 @@ def test_each_engine_equals_its_arithmetic_at_every_layer(shapes, arithmetic):
     opened = open_backends(model)
     report = conformance(model, noise(), opened)
     expected = {"numpy", *(name for name, own in ARITHMETIC_OF.items() if own == arithmetic)}
+    if saturates_pairs():
+        expected -= {"ort"}
     assert {row.engine for row in report.rows if row.ran} == expected
     for row in report.rows:
         assert row.bytes_different == row.verdict_flips == 0
         assert row.ran or "does not compute" in row.reason
     assert report.equal is (len(expected) > 1)
+
+
+@pytest.mark.parametrize("saturates", [False, True])
+def test_onnxruntime_is_asked_only_where_it_has_the_arithmetic(monkeypatch, saturates):
+    monkeypatch.setattr(backends, "saturates_pairs", lambda: saturates)
+    for arithmetic in ("tie_free", "rne"):
+        model = random_model(2)
+        if arithmetic == "rne":
+            model = with_ordinary_scales(model, noise(), arithmetic)
+        ((_, opened),) = open_backends(model, ["ort"])
+        left_out = isinstance(opened, str)
+        assert left_out is (saturates and arithmetic == "rne")
+        assert not left_out or "saturates sums of two products" in opened
 
 
 def test_engines_of_different_arithmetics_differ():

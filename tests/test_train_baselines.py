@@ -161,7 +161,8 @@ def test_a_broken_sub_image_gets_a_score_all_the_same(runs):
     for run in runs.values():
         baseline = load_baseline(run)
         assert baseline.scores(broken)[0] == 0
-        assert np.array_equal(baseline.scores(broken)[1:], baseline.scores(TEST)[1:])
+        # The others as without it: floating point may depend on how many are asked at once.
+        assert np.array_equal(baseline.scores(broken)[1:], baseline.scores(TEST.select(np.arange(1, len(TEST)))))
         assert baseline.scores(broken.select(np.zeros(len(TEST), dtype=bool))).shape == (0,)
 
 
