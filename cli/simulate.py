@@ -163,7 +163,8 @@ def _simulate(
     out: Path,
 ) -> TriggerSet:
     from slewguard.sim.campaign import Campaign, simulate_to_file
-    from slewguard.sim.cluster import WorkersLost, dask, processes
+    from slewguard.sim.cluster import dask, processes
+    from slewguard.sim.workers import WorkersLost
 
     run = dask(cluster) if cluster else processes(workers)
     try:

@@ -6,13 +6,10 @@ order. Results do not depend on the runner.
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
-from slewguard.sim.threads import one_thread_for_children
+from slewguard.sim.workers import WorkersLost, work_in_processes
 from slewguard.subimages.errors import BadInput
 
 I = TypeVar("I")  # noqa: E741
@@ -26,10 +23,6 @@ class Runner(Protocol):
 
     def __call__(self, task: Callable[[I], R], inputs: Mapping[int, I]) -> Iterator[tuple[int, R]]:
         """Yield (number, task(input)) for each input, as they are finished."""
-
-
-class WorkersLost(RuntimeError):
-    """Workers died, and died again when the work was given to others."""
 
 
 def processes(workers: int) -> Runner:
@@ -48,7 +41,7 @@ def processes(workers: int) -> Runner:
     BadInput
         If ``workers`` is less than 1.
     WorkersLost
-        By the runner, if workers die twice in a row with nothing finished in between.
+        By the runner, if workers die twice over the same work.
     """
     if workers < 1:
         raise BadInput(f"workers must be at least 1, not {workers}")
@@ -57,53 +50,9 @@ def processes(workers: int) -> Runner:
         if workers == 1 or len(inputs) < 2:
             yield from ((number, task(given)) for number, given in inputs.items())
             return
-        from concurrent.futures.process import BrokenProcessPool
-
-        left = dict(inputs)
-        died_before = False
-        while left:
-            try:
-                for number, result in _pool(task, dict(left), workers):
-                    del left[number]
-                    died_before = False
-                    yield number, result
-            except BrokenProcessPool:
-                if died_before:
-                    raise WorkersLost("worker processes died twice in a row (killed, or out of memory?)") from None
-                died_before = True
+        yield from work_in_processes(task, inputs, workers)
 
     return run
-
-
-def _pool(task: Callable[[I], R], inputs: Mapping[int, I], workers: int) -> Iterator[tuple[int, R]]:
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from multiprocessing import get_context
-
-    # Not forked: the caller may hold threads of a network library.
-    pool = ProcessPoolExecutor(min(workers, len(inputs)), mp_context=get_context("spawn"), initializer=_start_worker)
-    try:
-        with one_thread_for_children():
-            waiting = {pool.submit(task, given): number for number, given in inputs.items()}
-        for future in as_completed(list(waiting)):
-            yield waiting.pop(future), future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Leave an interruption from the keyboard to the parent, and end when it ends."""
-    from multiprocessing import parent_process
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        # A killed parent cannot tell its workers, which would wait for work for ever.
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def dask(address: str) -> Runner:

@@ -18,10 +18,11 @@ import pytest
 import quick_campaign
 
 from slewguard.sim.campaign import Campaign, simulate, simulate_to_file
-from slewguard.sim.cluster import WorkersLost, dask, processes, versions
+from slewguard.sim.cluster import dask, processes, versions
 from slewguard.sim.config import SimConfig
 from slewguard.sim.shards import WorkFolder, join
 from slewguard.sim.slurm import sbatch_script
+from slewguard.sim.workers import WorkersLost
 from slewguard.subimages import BadInput, TriggerSet
 from slewguard.subimages.contract import COLUMNS, SHAPE
 from slewguard.subimages.hdf5 import read_triggers_hdf5, write_triggers_hdf5
