@@ -46,7 +46,7 @@ class EngineClassifier:
     def judge(self, triggers: TriggerSet) -> Judgement:
         """Judge each alert, those of one sequence as looks in the order in which they stand."""
         from slewguard.export.planes import make_planes
-        from slewguard.subimages import Judgement
+        from slewguard.subimages import Judgement, places
 
         rule, backend = self.model.verdict, self.backend
         score, reason = np.zeros(len(triggers), dtype=np.int8), triggers.rejected.copy()
@@ -61,12 +61,12 @@ class EngineClassifier:
             ]
         )
         if hasattr(backend, "judge"):
-            score[good], verdict[good], reason[good] = backend.judge(planes, triggers.sequence[good])
+            score[good], verdict[good], reason[good] = backend.judge(planes, places(triggers)[good])
             return Judgement(score, verdict, reason)
         chunks = [slice(i, i + _CHUNK) for i in range(0, len(good), _CHUNK)]
         score[good] = np.concatenate([backend.score(planes[chunk]) for chunk in chunks])
         reason[good] = np.concatenate([rule.reasons(rule.count(planes[chunk])) for chunk in chunks])
-        return Judgement(score, rule.decide_looks(score, reason, triggers.sequence), reason)
+        return Judgement(score, rule.decide_looks(score, reason, places(triggers)), reason)
 
 
 def open_classifier(model: IntegerModel, name: str) -> Classifier:

@@ -21,7 +21,7 @@ from slewguard.sim.faults import CHALLENGES, SHARE, Found, challenge, compare
 from slewguard.sim.faults_physical import KINDS as PHYSICAL
 from slewguard.sim.faults_physical import Seen, counterfactual
 from slewguard.sim.timeline import events
-from slewguard.subimages import BadInput, Judgement, TriggerSet, Verdict
+from slewguard.subimages import BadInput, Judgement, TriggerSet, Verdict, places
 from slewguard.subimages.atomic import atomic_output
 from slewguard.subimages.contract import BURST_CAUSES, CENTRE, FALSE, TRUE
 
@@ -64,7 +64,7 @@ class Remembered:
         """Judge; see :class:`slewguard.subimages.Classifier`."""
         said = np.array([self._said[_key(triggers, i)] for i in range(len(triggers))]).reshape(-1, 2)
         score, reason = said[:, 0].astype(np.int8), said[:, 1].astype(np.uint8)
-        return Judgement(score, self._rule.decide_looks(score, reason, triggers.sequence), reason)
+        return Judgement(score, self._rule.decide_looks(score, reason, places(triggers)), reason)
 
 
 def _key(triggers: TriggerSet, i: int) -> bytes:
@@ -73,7 +73,7 @@ def _key(triggers: TriggerSet, i: int) -> bytes:
 
 
 class OnBoard:
-    """The C code as it flies: one look at a time, with a state of four bytes kept between looks.
+    """The C code as it flies: one look at a time, with a state of four bytes for each place kept between looks.
 
     Before each look bits may flip, in the weights or in the state. After it the weights are loaded anew, as a scrubber
     would do from the second copy.
@@ -91,22 +91,24 @@ class OnBoard:
     def __init__(self, model: IntegerModel, held: HeldWeights, upset: Callable[[OnBoard], None], checked: bool) -> None:
         self._model, self._upset, self._checked = model, upset, checked
         self.held = held
-        self.memory: dict[int, int] = {}
+        self.memory: dict[tuple[int, int], int] = {}
 
     def judge(self, looks: TriggerSet) -> Judgement:
         """Judge the last look of a sequence; of those before, the state alone is used."""
-        number, n = int(looks.sequence[-1]), len(looks)
-        if n == 1:
-            self.memory[number] = SequenceTrack().sealed()
+        at = places(looks).tolist()
+        key = int(looks.sequence[-1]), at[-1]
+        if at.count(at[-1]) == 1:
+            self.memory[key] = SequenceTrack().sealed()
         self._upset(self)
         try:
-            return self._judge(looks, number, n)
+            return self._judge(looks, key)
         finally:
             self.held.load()
 
-    def _judge(self, looks: TriggerSet, number: int, n: int) -> Judgement:
+    def _judge(self, looks: TriggerSet, key: tuple[int, int]) -> Judgement:
+        n = len(looks)
         last = looks.select(np.array([n - 1]))
-        track = opened(self.memory[number]) if self._checked else _unsealed(self.memory[number])
+        track = opened(self.memory[key]) if self._checked else _unsealed(self.memory[key])
         if track is None:
             raise RuntimeError("the sequence's state is damaged")
         if self._checked and not self.held.intact():
@@ -115,7 +117,7 @@ class OnBoard:
         if not reason:
             planes = make_planes(last.snr, last.mask, last.catalogue_id, self._model.planes)
             verdict, reason, score, used, maximum = self.held.judge(planes[0], track.looks, track.maximum)
-            self.memory[number] = track._replace(looks=used, maximum=maximum).sealed()
+            self.memory[key] = track._replace(looks=used, maximum=maximum).sealed()
         # Where the weights are not even an object for this code it says so in a way of its own.
         known = reason < 15
         said = np.zeros((3, n), dtype=np.int16)

@@ -105,7 +105,7 @@ int8_t slewguard_score(
     const int8_t planes[SLEWGUARD_PLANES_BYTES],
     uint32_t scratch[SLEWGUARD_SCRATCH_WORDS]);
 
-/* State before the first look at an event. */
+/* State before the first look at an event, or at another place of its sequence. */
 void slewguard_begin(slewguard_sequence_t *sequence);
 
 /* Verdict on one more look at an event. Planes, scratch, sequence and answer are four objects that do not

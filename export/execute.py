@@ -17,6 +17,7 @@ from slewguard.export.model import IntegerModel
 from slewguard.export.planes import make_planes
 from slewguard.export.powers import Scales, layer_scales
 from slewguard.subimages.contract import TriggerSet
+from slewguard.subimages.places import places
 from slewguard.subimages.verdict import Judgement
 
 _CHUNK = 64
@@ -159,4 +160,4 @@ class NumpyClassifier:
             )
             score[part] = run(self.model, planes)
             reason[part] = rule.reasons(rule.count(planes))
-        return Judgement(score, rule.decide_looks(score, reason, triggers.sequence), reason)
+        return Judgement(score, rule.decide_looks(score, reason, places(triggers)), reason)

@@ -1,11 +1,12 @@
 """The sequence rule: what several looks at one event say together.
 
 The trigger looks at a burst many times, in growing windows, and each look is an alert with a score of its own. The
-*running statistic* is the highest score so far: it never falls, so a look that was good enough is never forgotten, and
-a sequence that was once not vetoed will not be vetoed later. A look that breaks the contract or lies outside a limit
-says nothing: its verdict is ``abstain``, and the state stays as it is.
+*running statistic* is the highest score so far at the look's place on the sky (:mod:`slewguard.subimages.places`): it
+never falls, so a look that was good enough is never forgotten, and a place that was once not vetoed will not be vetoed
+later in the sequence. A look that breaks the contract or lies outside a limit says nothing: its verdict is ``abstain``,
+and the state stays as it is.
 
-The state is two small integers, (looks, maximum), first (0, -128); for a usable look with score *x*
+The state of a place is two small integers, (looks, maximum), first (0, -128); for a usable look with score *x*
 
     looks   = min(looks + 1, 255)
     maximum = max(maximum, x)
@@ -29,7 +30,7 @@ _LOWEST = -128
 
 
 class SequenceState(NamedTuple):
-    """What is kept of a sequence between two looks: two bytes.
+    """What is kept of a place between two looks: two bytes.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class SequenceRule:
     Parameters
     ----------
     first_look : int
-        No veto before this usable look, 1 to 255.
+        No veto before this usable look at a place, 1 to 255.
     """
 
     first_look: int = 1
@@ -67,7 +68,7 @@ class SequenceRule:
 
 
 def running(
-    score: NDArray[np.integer], sequence: NDArray[np.integer], usable: NDArray[np.bool_]
+    score: NDArray[np.integer], place: NDArray[np.integer], usable: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """State after every look of a trigger set, :class:`SequenceState` for all alerts at once.
 
@@ -75,16 +76,16 @@ def running(
     ----------
     score : integer array [N]
         -128 to 127.
-    sequence : integer array [N]
-        Alerts of one event share a number and stand in order of time; those of several events may be mixed.
+    place : integer array [N]
+        Looks of one sequence at one place share a number and stand in order of time; those of several may be mixed.
     usable : bool array [N]
 
     Returns
     -------
     looks, maximum : int64 arrays [N]
     """
-    order = np.argsort(sequence, kind="stable")
-    _, group = np.unique(sequence[order], return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    _, group = np.unique(place[order], return_inverse=True)
     used = usable[order]
     # Later groups stand 256 higher, so that one running maximum starts anew in each.
     height = 256 * group + np.where(used, score[order].astype(np.int64) - _LOWEST, 0)
@@ -102,6 +103,7 @@ def lowest_statistic(
     usable: NDArray[np.bool_],
     counted: NDArray[np.bool_] | None = None,
     first_look: int = 1,
+    place: NDArray[np.integer] | None = None,
 ) -> NDArray[np.int64]:
     """Lowest running statistic of each sequence over all looks at which a veto could be issued.
 
@@ -109,12 +111,16 @@ def lowest_statistic(
 
     Parameters
     ----------
-    score, sequence, usable : arrays [N]
+    score, usable : arrays [N]
         As of :func:`running`.
+    sequence : integer array [N]
+        Alerts of one event share a number and stand in order of time.
     counted : bool array [N], optional
         Looks at which a veto would be a loss; all looks feed the statistic. Sequences without one are left out.
     first_look : int
         As of :class:`SequenceRule`.
+    place : integer array [N], optional
+        As of :func:`running`; without it a sequence is one place.
 
     Returns
     -------
@@ -122,7 +128,7 @@ def lowest_statistic(
         One for each sequence with a counted look, in order of their numbers; 127, below which no threshold that
         vetoes anything can lie, where no counted look could be vetoed.
     """
-    looks, maximum = running(score, sequence, usable)
+    looks, maximum = running(score, sequence if place is None else place, usable)
     counted = np.ones(len(score), dtype=bool) if counted is None else counted
     names, member = np.unique(sequence[counted], return_inverse=True)
     lowest = np.full(len(names), 127, dtype=np.int64)

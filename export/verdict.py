@@ -6,8 +6,9 @@ For each look at an event, in this order:
 2. *Sanity limits.* Too little data, too weak a trigger pixel or too many saturated pixels: ``outside_limits``.
 3. *Out of distribution.* A sub-image unlike those on which the thresholds were set: ``unfamiliar``
    (:mod:`slewguard.export.familiar`). Each of these three gives ``abstain`` and leaves the sequence's state alone.
-4. *Sequence and thresholds.* With the highest score of the sequence so far: ``veto`` if it is < t_veto, ``confirm`` if
-   it is > t_confirm, else ``abstain``; a tie is kept (:mod:`slewguard.export.sequence`). Only a veto takes a slew away.
+4. *Sequence and thresholds.* With the highest score so far at this place in the sequence: ``veto`` if it is < t_veto,
+   ``confirm`` if it is > t_confirm, else ``abstain``; a tie is kept (:mod:`slewguard.export.sequence`). Only a veto
+   takes a slew away.
 
 An alert on its own is the first look of its sequence.
 """
@@ -162,15 +163,16 @@ class VerdictRule:
         return state, Verdict.CONFIRM if state.maximum > self.t_confirm else Verdict.ABSTAIN
 
     def decide_looks(
-        self, score: NDArray[np.integer], reason: NDArray[np.integer], sequence: NDArray[np.integer]
+        self, score: NDArray[np.integer], reason: NDArray[np.integer], place: NDArray[np.integer]
     ) -> NDArray[np.uint8]:
         """:meth:`decide_sequence` over all looks of a trigger set.
 
         Parameters
         ----------
         score, reason : integer arrays [N]
-        sequence : integer array [N]
-            Alerts of one event share a number and stand in order of time.
+        place : integer array [N]
+            Looks of one sequence at one place share a number and stand in order of time: of
+            :func:`slewguard.subimages.places`.
 
         Returns
         -------
@@ -178,14 +180,14 @@ class VerdictRule:
             :class:`slewguard.subimages.Verdict` values.
         """
         usable = np.asarray(reason) == 0
-        looks, maximum = running(score, sequence, usable)
+        looks, maximum = running(score, place, usable)
         verdict = np.full(len(usable), Verdict.ABSTAIN, dtype=np.uint8)
         verdict[usable & (maximum > self.t_confirm)] = Verdict.CONFIRM
         verdict[usable & (maximum < self.t_veto) & (looks >= self.first_look)] = Verdict.VETO
         return verdict
 
     def verdicts(
-        self, planes: NDArray[np.int8], score: NDArray[np.int8], sequence: NDArray[np.integer] | None = None
+        self, planes: NDArray[np.int8], score: NDArray[np.int8], place: NDArray[np.integer] | None = None
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Verdict and reason of each sub-image.
 
@@ -193,7 +195,7 @@ class VerdictRule:
         ----------
         planes : int8 array [N, 3, 56, 56]
         score : int8 array [N]
-        sequence : integer array [N], optional
+        place : integer array [N], optional
             As of :meth:`decide_looks`; without it every alert stands alone.
 
         Returns
@@ -205,4 +207,4 @@ class VerdictRule:
         """
         reason = self.reasons(self.count(planes))
         alone = np.arange(len(score))
-        return self.decide_looks(score, reason, alone if sequence is None else sequence), reason
+        return self.decide_looks(score, reason, alone if place is None else place), reason

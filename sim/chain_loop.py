@@ -7,10 +7,10 @@ Two parts that know little of each other, as on board:
 * :class:`SlewDesk` is the trigger's side. It holds today's decision, and takes a request away only on a veto that
   came in time. It knows every alert, also those that never reach the guard.
 
-A veto rests on the highest score of all looks so far. Where a look is missing (lost on its way, or the classifier
-failed on it) that maximum may be too low, so nothing more is vetoed in that sequence: reason ``unsettled``. Order is
-that of the looks' own count; the clock is watched (:mod:`slewguard.sim.chain_clock`), since a jump of it tears
-sequences, and what is kept between two looks is sealed (:mod:`slewguard.sim.chain_state`).
+A veto rests on the highest score of all looks so far at one place on the sky. Where a look is missing (lost on its way,
+or the classifier failed on it) that maximum may be too low, so nothing more is vetoed in that sequence: reason
+``unsettled``. Order is that of the looks' own count; the clock is watched (:mod:`slewguard.sim.chain_clock`), since a
+jump of it tears sequences, and what is kept between two looks is sealed (:mod:`slewguard.sim.chain_state`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from slewguard.sim.chain_clock import ClockWatch
 from slewguard.sim.chain_state import MOST_LOOKS, SequenceTrack, opened
 from slewguard.subimages.contract import REASONS, TriggerSet
+from slewguard.subimages.places import places
 from slewguard.subimages.verdict import Classifier, Judgement, Verdict
 
 FAULTS = ("raised", "late", "garbage", "not_delivered", "out_of_order", "unsettled", "self_test", "not_asked")
@@ -36,6 +37,8 @@ look never came, or a later one came before; an earlier look of the sequence is 
 damaged, or the clock has jumped; the self-test before a veto
 failed; nobody asks about this look."""
 CHAIN_REASONS = (*REASONS, *FAULTS)
+ORDER = -1
+"""No place: where the guard keeps the order of a sequence's looks."""
 _KEPT = 16
 """Sequences that are over of which a late copy is still known as one."""
 
@@ -69,7 +72,7 @@ class Answer:
     score : int or None
         None where the classifier gave none.
     statistic : int or None
-        Highest score so far of the usable looks of the sequence; None before the first.
+        Highest score so far of the usable looks at this place in the sequence; None before the first.
     """
 
     verdict: Verdict = Verdict.ABSTAIN
@@ -95,8 +98,9 @@ class Guard:
         self._self_test = self_test
         self._clock = ClockWatch()
         self._looks: dict[int, list[TriggerSet]] = {}
-        self.memory: dict[int, int] = {}
-        """Sealed :class:`SequenceTrack` of every sequence that is not over, and of some that are."""
+        self.memory: dict[tuple[int, int], int] = {}
+        """Sealed :class:`SequenceTrack` of every (sequence, place) that is not over; the order of a sequence's looks,
+        that of some which are over too, stands at (sequence, ORDER)."""
         self._over: deque[int] = deque()
 
     def answer(
@@ -106,6 +110,7 @@ class Guard:
         look: TriggerSet,
         said: Answer | None = None,
         times_ms: tuple[int, int] | None = None,
+        place: int = 0,
     ) -> Answer:
         """Answer to one look; never raises.
 
@@ -121,43 +126,52 @@ class Guard:
             What the classifier says where it was asked before, for many looks at once.
         times_ms : (int, int), optional
             The spacecraft's time in the packet and the guard's own counter at its arrival; not watched without.
+        place : int
+            Of :func:`slewguard.subimages.places`.
         """
-        track = opened(self.memory[sequence]) if sequence in self.memory else SequenceTrack()
-        if track is None:
-            track = SequenceTrack(expected=min(count, MOST_LOOKS), settled=False)
-        if count < track.expected:
-            return Answer(reason="out_of_order", statistic=track.statistic)
+        order, scores = (self._kept(sequence, at) for at in (ORDER, place))
+        if order is None or scores is None:
+            order = SequenceTrack(expected=order.expected if order else min(count, MOST_LOOKS), settled=False)
+            scores = scores or SequenceTrack()
+        if count < order.expected:
+            return Answer(reason="out_of_order", statistic=scores.statistic)
         disturbed = times_ms is not None and self._clock.disturbed(*times_ms)
         if disturbed:
             self._unsettle()
-        settled = track.settled and count == track.expected and count < MOST_LOOKS and not disturbed
+        settled = order.settled and count == order.expected and count < MOST_LOOKS and not disturbed
         if said is None:
             looks = self._looks.setdefault(sequence, [])
             looks.append(look)
             said = ask(self._classifier, _stacked(looks))[-1]
         settled = settled and said.reason not in FAULTS
         if said.reason == "ok" and said.score is not None:
-            track = track.after(said.score)
-        track = track._replace(expected=min(count + 1, MOST_LOOKS), settled=settled)
-        self.memory[sequence] = track.sealed()
+            scores = scores.after(said.score)
+        order = order._replace(expected=min(count + 1, MOST_LOOKS), settled=settled)
+        self.memory |= {(sequence, ORDER): order.sealed(), (sequence, place): scores.sealed()}
         verdict, reason = said.verdict, said.reason
         if verdict == Verdict.VETO and not settled:
             verdict, reason = Verdict.ABSTAIN, "unsettled"
         elif verdict == Verdict.VETO and not self._sound():
             verdict, reason = Verdict.ABSTAIN, "self_test"
-        return Answer(verdict, reason, said.score, track.statistic)
+        return Answer(verdict, reason, said.score, scores.statistic)
+
+    def _kept(self, sequence: int, at: int) -> SequenceTrack | None:
+        word = self.memory.get((sequence, at))
+        return SequenceTrack() if word is None else opened(word)
 
     def _unsettle(self) -> None:
-        for sequence, word in self.memory.items():
+        for key, word in self.memory.items():
             track = opened(word) or SequenceTrack()
-            self.memory[sequence] = track._replace(settled=False).sealed()
+            self.memory[key] = track._replace(settled=False).sealed()
 
     def forget(self, sequence: int) -> None:
         """Drop what is kept of a sequence that is over; its count stays for a while, so that copies are told apart."""
         self._looks.pop(sequence, None)
+        for key in [key for key in self.memory if key[0] == sequence and key[1] != ORDER]:
+            del self.memory[key]
         self._over.append(sequence)
         if len(self._over) > _KEPT:
-            self.memory.pop(self._over.popleft(), None)
+            self.memory.pop((self._over.popleft(), ORDER), None)
 
     def _sound(self) -> bool:
         if self._self_test is None:
@@ -341,6 +355,7 @@ def pass_alerts(
     number, order = given.sequence, in_order(triggers)
     count = np.empty(len(given), dtype=np.int64)
     count[order] = counts(number[order])
+    place = places(given).tolist()
     asks = np.asarray(triggers.columns["peak_snr"] >= slew_threshold)
     told: list[Answer] | None = None
     if ahead and deliveries is None and len(given):
@@ -359,7 +374,7 @@ def pass_alerts(
             said = None if told is None else told[j]
             # Answered before, or after a veto could still act: the first answer within the slot counts.
             times = None if clock is None or counter is None else (clock[j], counter[i])
-            back = guard.answer(int(number[j]), int(count[j]), given.select(np.array([j])), said, times)
+            back = guard.answer(int(number[j]), int(count[j]), given.select(np.array([j])), said, times, place[j])
             if j == i and answers[i].reason == "not_delivered":
                 answers[i] = back
         event = int(triggers.sequence[i])

@@ -1,4 +1,4 @@
-"""What the guard keeps of a sequence, sealed: four bytes and their CRC-32 as one word of 64 bits.
+"""What the guard keeps of a sequence and of each place in it, sealed: four bytes and their CRC-32 in a word of 64 bits.
 
 A flipped bit in a running maximum could make a veto, so no state is used that does not match its check sum. At this
 length the CRC of IEEE 802.3 finds any seven flips or fewer (Koopman 2002, doi:10.1109/DSN.2002.1028931: distance 8 up
@@ -16,7 +16,7 @@ _LOWEST = -128
 
 
 class SequenceTrack(NamedTuple):
-    """What is known of a sequence between two looks.
+    """What is known between two looks: the order of a sequence's looks, or the scores at one place of it.
 
     Parameters
     ----------

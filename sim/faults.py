@@ -255,7 +255,7 @@ class _Upset(Guard):
 
     def answer(self, *given: Any, **more: Any) -> Any:
         if self.memory and self._rng.random() < SHARE:
-            hit = list(self.memory)[-1]
+            hit = list(self.memory)[-min(int(self._rng.integers(1, 3)), len(self.memory))]
             for bit in self._rng.choice(BITS, size=int(self._rng.integers(1, 7)), replace=False).tolist():
                 self.memory[hit] ^= 1 << bit
         return super().answer(*given, **more)

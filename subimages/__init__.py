@@ -20,6 +20,7 @@ from slewguard.subimages.files import read_triggers, write_triggers
 from slewguard.subimages.fits import read_fits, write_fits
 from slewguard.subimages.folder import read_folder, write_folder
 from slewguard.subimages.hdf5 import read_triggers_hdf5, write_triggers_hdf5
+from slewguard.subimages.places import places
 from slewguard.subimages.verdict import Classifier, Judgement, Verdict
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "describe",
     "draw_subimage",
     "draw_triggers",
+    "places",
     "read_fits",
     "read_folder",
     "read_triggers",

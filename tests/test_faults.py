@@ -123,7 +123,7 @@ def test_flipped_weights_and_flipped_state_give_no_answer(many, held):
         board.held.flip([int(few.sequence[0]) + 777])
 
     def state(board):
-        board.memory[int(few.sequence[0])] ^= 1 << 35
+        board.memory[int(few.sequence[0]), 0] ^= 1 << 35
 
     for upset in (weights, state):
         found = pass_alerts(few, on_board(held, upset), 8.0, ahead=False)
@@ -142,7 +142,7 @@ def test_flipped_maximum_would_make_a_veto_without_the_seal(many, held):
     def forget(board):
         # The second look finds the maximum at its highest; a flip of its top bit takes 128 off.
         track = faults_run.SequenceTrack(looks=1, maximum=127)
-        board.memory[n] = track.sealed() ^ (1 << 39)
+        board.memory[n, 0] = track.sealed() ^ (1 << 39)
 
     sealed, bare = (on_board(held, forget, checked=checked) for checked in (True, False))
     with pytest.raises(RuntimeError, match="state"):

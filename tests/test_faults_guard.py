@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slewguard.sim.chain_clock import QUIET_MS, TOLERANCE_MS, ClockWatch
-from slewguard.sim.chain_loop import Guard, pass_alerts
+from slewguard.sim.chain_loop import ORDER, Guard, pass_alerts
 from slewguard.sim.chain_state import BITS, SequenceTrack, opened
 from slewguard.sim.faults import renumbered
 from slewguard.subimages import Verdict
@@ -56,7 +56,7 @@ def test_damaged_state_takes_back_the_right_to_veto():
     assert said.verdict[0] == Verdict.VETO
     guard.answer(1, 1, triggers.select(np.array([1])))
     assert guard.answer(1, 2, triggers.select(np.array([1]))).verdict == Verdict.VETO
-    guard.memory[1] ^= 1 << 40
+    guard.memory[1, ORDER] ^= 1 << 40
     back = guard.answer(1, 3, triggers.select(np.array([1])))
     assert (back.verdict, back.reason) == (Verdict.ABSTAIN, "unsettled")
     # And it stays so for the rest of the sequence.

@@ -42,6 +42,7 @@ from slewguard.subimages.contract import (
     TriggerSet,
 )
 from slewguard.subimages.errors import BadInput
+from slewguard.subimages.places import places
 from slewguard.train.metrics import is_burst
 
 CONFIDENCE = 0.95
@@ -135,7 +136,7 @@ def calibrate(
     usable = ~limits.outside_limits(planes) & (triggers.rejected == 0)
     burst = burst_statistics(score, triggers, usable, limits.first_look)
     alone = ~np.isin(triggers.sequence, triggers.sequence[triggers.label == TRUE])
-    false = _highest_statistic(score, triggers.sequence, usable, (triggers.label == FALSE) & alone)
+    false = _highest_statistic(score, triggers, usable, (triggers.label == FALSE) & alone)
     stated = "sequence" in triggers.columns
     veto = _statement("burst sequences with an alert on the burst vetoed", len(burst), levels.veto, stated)
     confirm = _statement("false sequences with a false alert confirmed", len(false), levels.confirm, stated)
@@ -190,7 +191,7 @@ def burst_statistics(
     """
     looks = is_burst(triggers)
     looks |= (triggers.label == UNCLEAR) & np.isin(triggers.sequence, triggers.sequence[looks])
-    return lowest_statistic(score, triggers.sequence, usable, looks, first_look)
+    return lowest_statistic(score, triggers.sequence, usable, looks, first_look, places(triggers))
 
 
 def veto_thresholds(scores: NDArray[Any], level: float) -> NDArray[Any]:
@@ -248,11 +249,11 @@ def data_hash(triggers: TriggerSet) -> str:
 
 
 def _highest_statistic(
-    score: NDArray[np.int8], sequence: NDArray[np.int64], usable: NDArray[np.bool_], counted: NDArray[np.bool_]
+    score: NDArray[np.int8], triggers: TriggerSet, usable: NDArray[np.bool_], counted: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Highest running statistic of each sequence with a counted look, over its usable ones; -128 without any."""
-    names, member = np.unique(sequence[counted], return_inverse=True)
-    _, maximum = running(score, sequence, usable)
+    names, member = np.unique(triggers.sequence[counted], return_inverse=True)
+    _, maximum = running(score, places(triggers), usable)
     highest = np.full(len(names), -128, dtype=np.int64)
     could = usable[counted]
     np.maximum.at(highest, member[could], maximum[counted][could])

@@ -24,6 +24,7 @@ from slewguard.export.planes import PlaneRule, make_planes
 from slewguard.subimages.atomic import atomic_folder
 from slewguard.subimages.contract import TriggerSet
 from slewguard.subimages.errors import BadInput
+from slewguard.subimages.places import places
 from slewguard.subimages.verdict import Judgement
 from slewguard.train.calibrate import Levels, calibrate, data_hash
 from slewguard.train.checkpoint import Checkpoint
@@ -271,7 +272,7 @@ def _flight(work: _Work, plan: Plan, folder: Path) -> dict[str, Any]:
     model.save(folder / "model.json")
     (folder / "float.safetensors").write_bytes(save(float_state))
     score = run(model, test.examples.planes)
-    verdict, reason = model.verdict.verdicts(test.examples.planes, score, held_out.sequence)
+    verdict, reason = model.verdict.verdicts(test.examples.planes, score, places(held_out))
     return {
         "measured_on": _APART if plan.apart else _CALIBRATED_ON,
         "parameters": model.parameters,
