@@ -9,9 +9,10 @@ import pytest
 from scipy.stats import chi2, norm
 
 from slewguard.benchmarks.dividend import PLACES, noise_per_day, slewing
-from slewguard.benchmarks.retention import vetoed_alone
+from slewguard.benchmarks.retention import at_thresholds, render, vetoed_alone
 from slewguard.cli.chain import onboard_budget
 from slewguard.export.package import open_model
+from slewguard.export.verdict import VerdictRule
 from slewguard.sim.chain import Share, run_chain
 from slewguard.sim.chain_cost import Cost, Rate, load_cost
 from slewguard.sim.chain_figures import figures
@@ -226,14 +227,24 @@ def test_onboard_budget_is_of_the_stored_counts():
 
 
 def test_looks_that_stand_alone_are_judged_without_the_looks_before_them():
-    class VetoesTheThird:
-        def judge(self, looks: TriggerSet) -> Judgement:
-            assert len(set(looks.sequence.tolist())) == len(ROWS)
-            verdict = np.where(looks.columns["peak_snr"] == 12.0, V, A).astype(np.uint8)
-            return Judgement(np.zeros(len(ROWS), np.int8), verdict, np.zeros(len(ROWS), np.uint8))
-
-    found = vetoed_alone(triggers(), VetoesTheThird())
+    score = np.where(triggers().columns["peak_snr"] == 12.0, -50, 50).astype(np.int8)
+    said = Judgement(score, np.zeros(len(ROWS), np.uint8), np.zeros(len(ROWS), np.uint8))
+    found = vetoed_alone(triggers(), VerdictRule(t_veto=0), said)
     assert found == {"burst_sequences_share": asdict(Share.of(1, 2)), "burst_looks_share": asdict(Share.of(1, 4))}
+
+
+def test_other_thresholds_by_hand():
+    score = np.array([10, -5, 20, -30, -40, -35, 5, 0, -60, -10, -25, 8], np.int8)
+    said = Judgement(score, np.zeros(len(ROWS), np.uint8), np.zeros(len(ROWS), np.uint8))
+    rows = {row["t_veto"]: row for row in at_thresholds(triggers(), VerdictRule(t_veto=-10), said, 8.0)}
+    for t_veto, avoided, outbursts in ((-10, 1, 0), (6, 2, 1)):
+        row = rows[t_veto]
+        assert row["false_avoided"] == asdict(Share.of(avoided, 3))
+        assert row["bursts_lost"] == row["bursts_vetoed_any_look"] == asdict(Share.of(1, 2))
+        assert row["outbursts_lost"] == asdict(Share.of(outbursts, 1))
+    shown = render({"t_veto": -10, "thresholds": list(rows.values())})
+    assert shown.count("**-10**") == 1
+    assert len(shown.splitlines()) == 2 + len(rows)
 
 
 def test_dividend_grants_confirmed_alerts_alone_below_todays_threshold():

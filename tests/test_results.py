@@ -14,6 +14,7 @@ from slewguard.benchmarks import (
     latency,
     learning_curve,
     quantised,
+    retention,
     shift,
     size_curve,
     study_tables,
@@ -33,9 +34,10 @@ PAGES = (
     ("studies.md", "certificate", certificate),
     ("studies.md", "quantised", quantised),
     ("chain.md", "dividend", dividend),
+    ("chain.md", "thresholds", retention),
     ("bench.md", "latency", latency),
 )
-FILES = {"size": "size_curve", "labels": "learning_curve"}
+FILES = {"size": "size_curve", "labels": "learning_curve", "thresholds": "retention"}
 
 
 def test_readme_holds_the_stored_results():
