@@ -18,6 +18,7 @@ from slewguard.benchmarks import (
     shift,
     size_curve,
     study_tables,
+    without_labels,
 )
 from slewguard.benchmarks.default_model import RESULTS, render
 from slewguard.export.backends import ENGINES
@@ -30,6 +31,7 @@ PAGES = (
     ("training.md", "shift", shift),
     ("training.md", "size", size_curve),
     ("training.md", "labels", learning_curve),
+    ("training.md", "without", without_labels),
     ("studies.md", "studies", study_tables),
     ("studies.md", "certificate", certificate),
     ("studies.md", "quantised", quantised),
@@ -37,7 +39,7 @@ PAGES = (
     ("chain.md", "thresholds", retention),
     ("bench.md", "latency", latency),
 )
-FILES = {"size": "size_curve", "labels": "learning_curve", "thresholds": "retention"}
+FILES = {"size": "size_curve", "labels": "learning_curve", "thresholds": "retention", "without": "without_labels"}
 
 
 def test_readme_holds_the_stored_results():
