@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from slewguard.benchmarks.command import as_command
 from slewguard.sim.cadence import full_cadence
 from slewguard.sim.config import SimConfig
 from slewguard.sim.settings_detector import Rates
@@ -123,4 +124,4 @@ def _compare(cause: str, full: list[float], skipping: list[float]) -> dict[str, 
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

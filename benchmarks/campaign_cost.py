@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from slewguard.benchmarks.command import as_command
 from slewguard.sim.campaign import Campaign, simulate
 from slewguard.sim.config import SimConfig
 from slewguard.sim.imaging import Imager
@@ -133,4 +134,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

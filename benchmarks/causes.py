@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.provenance import machine
 from slewguard.export.features import features
 from slewguard.ground.causes import FILE, GROUPS, CauseModel, load_causes
@@ -174,4 +175,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

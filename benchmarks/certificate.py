@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.markdown import figure, table
 from slewguard.benchmarks.provenance import put_table
 from slewguard.export.execute import NumpyClassifier
@@ -179,4 +180,4 @@ def render(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from slewguard.benchmarks.chain_sets import simulated, store
+from slewguard.benchmarks.command import as_command
 from slewguard.cli.engines import open_classifier
 from slewguard.embedded.target import target_names
 from slewguard.export.backends import ENGINES
@@ -74,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

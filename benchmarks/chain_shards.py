@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from slewguard.benchmarks.chain_sets import store
+from slewguard.benchmarks.command import as_command
 
 DAYS, SEED, SHARDS = 10.0, 41, 16
 _MISSES = 20
@@ -128,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.markdown import table
 from slewguard.benchmarks.planted import FIELDS, found_by
 from slewguard.benchmarks.provenance import PAGE, machine, put_table
@@ -78,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

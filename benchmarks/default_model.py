@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.markdown import figure, share, table
 
 HERE = Path(__file__).parent
@@ -122,4 +123,4 @@ def _engines(results: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

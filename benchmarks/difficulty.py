@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.markdown import figure, table
 from slewguard.export.features import FEATURES
 from slewguard.subimages import BadInput, read_triggers
@@ -298,4 +299,4 @@ def _score(task: _Task) -> tuple[str, int, NDArray[np.float64]]:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

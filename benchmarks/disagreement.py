@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.markdown import table
 from slewguard.benchmarks.provenance import PAGE, machine, put_table
 from slewguard.cli.engines import sample_planes
@@ -136,4 +137,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

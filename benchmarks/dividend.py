@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slewguard.benchmarks.chain_sets import RESULTS, simulated, store
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.markdown import figure, share, table
 from slewguard.benchmarks.provenance import put_table
 from slewguard.cli.engines import open_classifier
@@ -217,4 +218,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from slewguard.benchmarks.command import as_command
+
 STORED = Path(__file__).parent / "results" / "faults.json"
 
 
@@ -32,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -36,6 +36,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.fuzz_kinds import KINDS, Kind
 from slewguard.sim.threads import one_thread_for_children
 from slewguard.subimages import BadInput
@@ -321,4 +322,4 @@ def _keep(file: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

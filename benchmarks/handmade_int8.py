@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.provenance import machine
 from slewguard.cli.engines import open_engines
 from slewguard.export.conformance import conformance
@@ -112,4 +113,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

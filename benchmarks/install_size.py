@@ -17,6 +17,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.provenance import machine
 from slewguard.subimages.atomic import atomic_output
 
@@ -91,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

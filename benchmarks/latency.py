@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.markdown import table
 from slewguard.benchmarks.provenance import put_table
 from slewguard.cli.session_tables import HEADER, MORE, QUOTA_HEADER, quota_rows_of, rows_of
@@ -97,4 +98,4 @@ def ratio_rows(summary: dict[str, Any]) -> list[list[str]]:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.command import as_command
 from slewguard.sim.config import SimConfig
 from slewguard.sim.keys import log_uniform
 from slewguard.subimages.atomic import atomic_output
@@ -208,4 +209,4 @@ def _write(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.markdown import figure, table
 from slewguard.benchmarks.provenance import put_table
 from slewguard.subimages.atomic import atomic_output
@@ -79,4 +80,4 @@ def render(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

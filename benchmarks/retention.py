@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from slewguard.benchmarks.chain_sets import simulated, store
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.markdown import table
 from slewguard.benchmarks.provenance import put_table
 from slewguard.cli.chain import measure, show, show_figures
@@ -34,6 +35,7 @@ from slewguard.subimages import Judgement, TriggerSet, Verdict, places, read_tri
 DAYS, SEED, ENRICH, ASKED = 560.0, 43, 20.0, 2000
 PAGE = Path(__file__).parent.parent / "docs" / "chain.md"
 _STEPS = range(-8, 29, 4)
+"""From the model's own veto threshold, which is one of them."""
 
 
 def main() -> None:
@@ -97,10 +99,12 @@ def at_thresholds(
     triggers: TriggerSet, rule: VerdictRule, said: Judgement, slew_threshold: float
 ) -> list[dict[str, Any]]:
     """What each veto threshold gives: false slews avoided, bursts lost, burst sequences with a veto on any look."""
-    rows = []
-    for t_veto in sorted({rule.t_veto, *(rule.t_veto + step for step in _STEPS)}):
+    rows, place = [], places(triggers)
+    for t_veto in (rule.t_veto + step for step in _STEPS):
+        if not -128 <= t_veto <= 128:
+            continue
         other = replace(rule, t_veto=t_veto, t_confirm=max(rule.t_confirm, t_veto - 1))
-        verdict = other.decide_looks(said.score, said.reason, places(triggers))
+        verdict = other.decide_looks(said.score, said.reason, place)
         passage = pass_alerts(triggers, Told(replace(said, verdict=verdict)), slew_threshold)
         result = summarise(triggers, passage)
         rows.append(
@@ -149,4 +153,4 @@ def render(found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -10,6 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
+from slewguard.benchmarks.command import as_command
 from slewguard.cli.scorecard import show
 from slewguard.sim.config import SimConfig, load_config
 from slewguard.sim.scorecard import as_markdown
@@ -63,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.markdown import figure, share, table
 from slewguard.benchmarks.provenance import machine, put_table
 from slewguard.subimages.atomic import atomic_output
@@ -92,4 +93,4 @@ def _slewguard(*words: object) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.markdown import figure, table
 from slewguard.benchmarks.paired import compare
 from slewguard.benchmarks.provenance import machine, put_table
@@ -271,4 +272,4 @@ def measure(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -24,6 +24,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
+from slewguard.benchmarks.command import as_command  # noqa: E402
 from slewguard.sim.imaging import Field, Imager, imager  # noqa: E402
 from slewguard.sim.ladder import climb  # noqa: E402
 from slewguard.sim.settings_instrument import Instrument  # noqa: E402
@@ -160,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

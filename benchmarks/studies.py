@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.provenance import machine, put_table
 from slewguard.benchmarks.study_hardest import KINDS, hardest
 from slewguard.benchmarks.study_tables import render, write_plot
@@ -301,4 +302,4 @@ def _fit(task: Task) -> tuple[Task, dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

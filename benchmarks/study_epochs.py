@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.difficulty import labelled, talk_draw
 from slewguard.benchmarks.markdown import table
 from slewguard.subimages.atomic import atomic_output
@@ -92,4 +93,4 @@ def render(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

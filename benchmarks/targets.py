@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from slewguard.benchmarks.command import as_command
 from slewguard.embedded.generate import STYLES, Style
 from slewguard.embedded.measure import Expected, Run, expect, measure_target
 from slewguard.embedded.mix import cycle_band, instruction_mix
@@ -139,4 +140,4 @@ def _print(found: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -1,11 +1,12 @@
-"""The default model beside models on named features that were trained on the very same simulated alerts.
+"""The default model beside models on named features that were trained on the same simulated campaigns.
 
     python -m slewguard.benchmarks.without_labels training.h5 --also populations.h5 --also first.h5 --test mission=m.h5
 
-The rule, the logistic regression and the trees are fitted to the alerts that the flight recipe fits (the same split,
-the same further populations) and judged beside the shipped model on ``alerts563.h5``, of which nothing has seen a
-label, and on the test sets given. Differences are paired by bootstrap over sequences. Stores
-``benchmarks/results/without_labels.json`` and the table of ``docs/training.md`` (``--table`` renders what is stored).
+The rule, the logistic regression and the trees are fitted to what the flight recipe fits of the sets given (the same
+split, the same further populations) and judged beside the shipped model on ``alerts563.h5``, of which nothing has seen
+a label, and on the test sets given. Differences are paired by bootstrap over sequences. Takes some five minutes of one
+core; stores ``benchmarks/results/without_labels.json`` and the table of ``docs/training.md`` (``--table`` renders what
+is stored).
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slewguard.benchmarks.command import as_command
 from slewguard.benchmarks.markdown import figure, table
 from slewguard.benchmarks.paired import compare
 from slewguard.benchmarks.provenance import machine, put_table
+from slewguard.cli.console import say
 from slewguard.export.execute import NumpyClassifier
 from slewguard.export.model import IntegerModel
 from slewguard.export.package import open_model
@@ -54,7 +57,11 @@ def main() -> None:
         if given.training is None:
             parser.error("no alerts to train on")
         tests = {"alerts563": HERE / "data" / "alerts563.h5"}
-        tests |= {name: Path(path) for name, path in (words.split("=", 1) for words in given.test)}
+        for words in given.test:
+            name, equals, path = words.partition("=")
+            if not (name and equals and path):
+                parser.error(f"--test wants NAME=SET, not {words!r}")
+            tests[name] = Path(path)
         sets = [read_triggers(path) for path in (given.training, *given.also)]
         result = measure_all(sets, {name: read_triggers(path) for name, path in tests.items()}, open_model("default"))
         with atomic_output(RESULT) as beside:
@@ -78,10 +85,11 @@ def measure_all(sets: list[TriggerSet], tests: dict[str, TriggerSet], model: Int
     """
     fitted, _ = split(sets[0], RECIPES["flight"].held_out, SEED)
     fitted = joined([fitted, *(labelled(other) for other in sets[1:])])
-    features = measure(fitted)
-    models = {
-        name: fit_feature_model(name, features, fitted.label == TRUE, fitted.sequence, SEED) for name in FEATURE_MODELS
-    }
+    say(f"measuring the features of {len(fitted):,} alerts")
+    features, models = measure(fitted), {}
+    for name in FEATURE_MODELS:
+        say(f"fitting {name}")
+        models[name] = fit_feature_model(name, features, fitted.label == TRUE, fitted.sequence, SEED)
     return {
         "model_sha256": model.sha256,
         "fitted": {"alerts": len(fitted), "sequences": len(np.unique(fitted.sequence))},
@@ -127,4 +135,4 @@ def render(stored: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -16,6 +16,7 @@ from typing import Any
 
 from slewguard.benchmarks.campaign_cost import machine
 from slewguard.benchmarks.chain_sets import simulated, store
+from slewguard.benchmarks.command import as_command
 from slewguard.cli.chain import measure, show, show_figures
 from slewguard.export.package import open_model
 from slewguard.sim.config import SimConfig
@@ -61,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

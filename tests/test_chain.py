@@ -247,6 +247,13 @@ def test_other_thresholds_by_hand():
     assert len(shown.splitlines()) == 2 + len(rows)
 
 
+def test_other_thresholds_keep_to_what_a_rule_may_have():
+    said = Judgement(*(np.zeros(len(ROWS), kind) for kind in (np.int8, np.uint8, np.uint8)))
+    for own, lowest, highest in ((-128, -128, -100), (120, 112, 128)):
+        rows = at_thresholds(triggers(), VerdictRule(t_veto=own, t_confirm=127), said, 8.0)
+        assert (rows[0]["t_veto"], rows[-1]["t_veto"]) == (lowest, highest)
+
+
 def test_dividend_grants_confirmed_alerts_alone_below_todays_threshold():
     given = triggers()
     verdict = np.array([r[3] for r in ROWS], np.uint8)

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,14 +50,15 @@ def test_flipped_track_is_not_used(track, flips):
     assert opened(word) is None
 
 
-def test_damaged_state_takes_back_the_right_to_veto():
+@pytest.mark.parametrize("at", [ORDER, 0])
+def test_damaged_state_takes_back_the_right_to_veto(at):
     triggers = alerts([(1, 9.0, 90), (1, 9.0, -90)])
     guard = Guard(Running())
     said = Running().judge(triggers.select(np.array([1])))
     assert said.verdict[0] == Verdict.VETO
     guard.answer(1, 1, triggers.select(np.array([1])))
     assert guard.answer(1, 2, triggers.select(np.array([1]))).verdict == Verdict.VETO
-    guard.memory[1, ORDER] ^= 1 << 40
+    guard.memory[1, at] ^= 1 << 40
     back = guard.answer(1, 3, triggers.select(np.array([1])))
     assert (back.verdict, back.reason) == (Verdict.ABSTAIN, "unsettled")
     # And it stays so for the rest of the sequence.

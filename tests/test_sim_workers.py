@@ -88,9 +88,7 @@ def test_an_error_comes_through_with_a_note_of_where_it_was_raised():
 
 
 def test_who_stops_asking_does_not_wait_for_what_is_not_finished():
-    begun = time.monotonic()
-    found = work_in_processes(sleeps, {0: 0, 1: 1000}, 2)
+    found = work_in_processes(sleeps, {0: 0, 1: 100_000}, 2)
     assert next(found) == (0, 0)
     found.close()
     assert multiprocessing.active_children() == []
-    assert time.monotonic() - begun < 100
