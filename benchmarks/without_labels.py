@@ -4,7 +4,7 @@
 
 The rule, the logistic regression and the trees are fitted to what the flight recipe fits of the sets given (the same
 split, the same further populations) and judged beside the shipped model on ``alerts563.h5``, of which nothing has seen
-a label, and on the test sets given. Differences are paired by bootstrap over sequences. Takes some five minutes of one
+a label, and on the test sets given. Differences are paired by bootstrap over sequences. Takes under ten minutes of a
 core; stores ``benchmarks/results/without_labels.json`` and the table of ``docs/training.md`` (``--table`` renders what
 is stored).
 """
